@@ -1,0 +1,1 @@
+"""Networks and their inputs: tensors and numpy only, shared by the node and by training."""

@@ -1,0 +1,1 @@
+"""cardionode: a DICOM processing node for cardiac AI."""

@@ -1,0 +1,308 @@
+"""Listens for senders: C-ECHO and C-STORE (PS3.4 Annexes A and B)."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import pydicom.config
+from pydicom.uid import UID
+from pynetdicom import _config, evt
+from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SOPClassCommonExtendedNegotiation
+from pynetdicom.presentation import (
+    AllStoragePresentationContexts,
+    PresentationContext,
+    StoragePresentationContexts,
+)
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import AddressInformation
+
+from node.arrival.guard import GuardLimits, StoreAssociation
+from node.arrival.header import Header
+from node.arrival.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.arrival.incoming import IncomingDataset
+from node.arrival.intake import Intake, Record, StoreStatus
+from node.arrival.meter import Meter, NoMeter
+from node.arrival.prescan import DEFLATED, ScanLimits
+from node.arrival.spool import Spool
+from node.arrival.waiting_room import Slots, WaitingRoom
+from node.config import ListenSettings
+from node.errors import ConfigurationError
+
+_log = logging.getLogger(__name__)
+
+_STORAGE_SERVICE = UID("1.2.840.10008.4.2")
+_STANDARD_ROOT = "1.2.840.10008."
+_STANDARD_STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
+#: The one list has retired ultrasound classes, the other classes that are newer.
+_STORAGE_CLASSES = frozenset(
+    str(context.abstract_syntax)
+    for context in (*StoragePresentationContexts, *AllStoragePresentationContexts)
+)
+_TRANSFER_SYNTAXES = frozenset(str(uid) for uid in ALL_TRANSFER_SYNTAXES) - DEFLATED
+_DRAIN_POLL_S = 0.02
+
+
+def is_storage_class(uid: str) -> bool:
+    """Tell whether instances of a SOP class are taken.
+
+    All standard storage classes are, and private and unknown ones: some senders repeat a whole
+    study when one instance of it is refused.
+    """
+    if uid in _STORAGE_CLASSES or not uid.startswith(_STANDARD_ROOT):
+        return True
+    # Queries have UIDs among the storage classes; of the others the retired ones are named.
+    name = UID(uid).name
+    return uid.startswith(_STANDARD_STORAGE_ROOT) and (name == uid or "Storage" in name)
+
+
+class Listener:
+    """Takes instances from senders until it is stopped.
+
+    Parameters
+    ----------
+    record, is_own, patient_key
+        See :class:`~node.arrival.intake.Intake`.
+    """
+
+    def __init__(
+        self,
+        settings: ListenSettings,
+        ae_title: str,
+        spool: Spool,
+        record: Record,
+        is_own: Callable[[Header], bool],
+        patient_key: Callable[[bytes, bytes], str],
+        *,
+        scan_limits: ScanLimits | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        self._settings = settings
+        self._meter: Meter = meter if meter is not None else NoMeter()
+        self._intake = Intake(spool, record, is_own, patient_key, scan_limits, self._meter)
+        self._limits = GuardLimits(settings.max_pdu_bytes, settings.pdu_deadline_s)
+        self._slots = Slots(settings.max_associations)
+        self._associations: set[StoreAssociation] = set()
+        self._lock = threading.Lock()
+        self._room: WaitingRoom | None = None
+        self._address: tuple[str, int] | None = None
+        self._ae = self._application_entity(ae_title)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that it listens on; the port is the real one when 0 was asked for."""
+        if self._address is None:
+            raise RuntimeError("the listener was not started")
+        return self._address
+
+    def start(self) -> None:
+        """Listen; connections are accepted when this returns.
+
+        Raises
+        ------
+        ConfigurationError
+            The address can't be listened on.
+        """
+        _quieten_libraries()
+        settings = self._settings
+        try:
+            listening = _listen(settings.host, settings.port)
+        except OSError as error:
+            raise ConfigurationError(
+                [f"listen: can't listen on {settings.host}:{settings.port}: {error.strerror}"]
+            ) from error
+        self._address = listening.getsockname()[:2]
+        self._room = WaitingRoom(
+            listening,
+            self._slots,
+            self._enter,
+            self._meter,
+            association_deadline_s=settings.association_deadline_s,
+            max_pending_per_address=settings.max_pending_per_address,
+        )
+        self._room.start()
+
+    def stop(self, drain_s: float = 10.0) -> None:
+        """Accept nobody any more, let running C-STOREs end, then close every association.
+
+        Parameters
+        ----------
+        drain_s
+            After this time the running ones are cut off, too; their senders get no success.
+        """
+        if self._room is None:
+            return
+        self._room.close()
+        self._room = None
+        deadline = time.monotonic() + drain_s
+        while associations := self._running():
+            is_late = time.monotonic() > deadline
+            for assoc in associations:
+                if is_late or not assoc.is_busy:
+                    assoc.abort(block=False)
+            if is_late:
+                break
+            time.sleep(_DRAIN_POLL_S)
+        for assoc in self._running():
+            assoc.join(timeout=1.0)
+            assoc.cut()
+
+    @property
+    def association_count(self) -> int:
+        """How many associations there are now."""
+        return len(self._running())
+
+    def _running(self) -> list[StoreAssociation]:
+        with self._lock:
+            return list(self._associations)
+
+    def _application_entity(self, ae_title: str) -> ApplicationEntity:
+        settings = self._settings
+        ae = ApplicationEntity(ae_title)
+        ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.maximum_pdu_size = settings.max_pdu_bytes
+        # The slots of the waiting room are the limit; the library would count idle threads, too.
+        ae.maximum_associations = 2 * settings.max_associations + 16
+        ae.acse_timeout = settings.association_deadline_s
+        ae.dimse_timeout = settings.idle_timeout_s
+        ae.network_timeout = settings.idle_timeout_s
+        ae.require_called_aet = settings.require_called_ae_title
+        ae.require_calling_aet = list(settings.calling_ae_titles)
+        return ae
+
+    def _enter(self, sock: socket.socket, address: tuple[str, int], request: bytes) -> None:
+        try:
+            self._begin(sock, address, request)
+        except (OSError, RuntimeError) as error:  # The peer has gone, or no thread can be had.
+            _log.warning("an association could not begin: %s", type(error).__name__)
+            self._slots.give()
+            sock.close()
+
+    def _begin(self, sock: socket.socket, address: tuple[str, int], request: bytes) -> None:
+        assoc = StoreAssociation(
+            self._ae,
+            sock,
+            request,
+            self._limits,
+            self._intake,
+            self._meter,
+            on_end=lambda: self._ended(assoc),
+        )
+        acceptor = assoc.acceptor
+        acceptor.maximum_length = self._ae.maximum_pdu_size
+        acceptor.ae_title = self._ae.ae_title
+        acceptor.address_info = AddressInformation(*self.address)
+        acceptor.implementation_class_uid = self._ae.implementation_class_uid
+        acceptor.implementation_version_name = self._ae.implementation_version_name
+        assoc.requestor.address_info = AddressInformation(*address)
+        assoc.bind(evt.EVT_REQUESTED, self._on_requested)
+        assoc.bind(evt.EVT_SOP_COMMON, _on_sop_common)
+        assoc.bind(evt.EVT_C_STORE, self._on_c_store)
+        assoc.bind(evt.EVT_ACCEPTED, self._on_accepted)
+        assoc.bind(evt.EVT_REJECTED, self._on_rejected)
+        with self._lock:
+            self._associations.add(assoc)
+        try:
+            assoc.start()
+        except RuntimeError:
+            with self._lock:
+                self._associations.discard(assoc)
+            assoc.dismiss()
+            raise
+
+    def _ended(self, assoc: StoreAssociation) -> None:
+        with self._lock:
+            self._associations.discard(assoc)
+        self._slots.give()
+
+    def _on_requested(self, event: evt.Event) -> None:
+        primitive = event.assoc.requestor.primitive
+        if isinstance(primitive, A_ASSOCIATE):
+            event.assoc.acceptor.supported_contexts = _supported(
+                primitive.presentation_context_definition_list
+            )
+
+    def _on_accepted(self, event: evt.Event) -> None:
+        self._meter.count("associations_total", result="accepted")
+
+    def _on_rejected(self, event: evt.Event) -> None:
+        self._meter.count("associations_total", result="rejected")
+
+    def _on_c_store(self, event: evt.Event) -> int:
+        began = time.monotonic()
+        incoming = getattr(event.request, "DataSet", None)
+        if not isinstance(incoming, IncomingDataset) or incoming.request is None:
+            return StoreStatus.CANNOT_UNDERSTAND
+        request, part = incoming.request, incoming.take_part()
+        size_bytes = 0
+        if part is None:
+            status = incoming.refusal or StoreStatus.CANNOT_UNDERSTAND
+        else:
+            size_bytes = part.size_bytes
+            status = self._intake.take(part, request)
+        sender = request.calling_ae_title
+        self._meter.count("store_requests_total", ae=sender, status=f"0x{status:04X}")
+        self._meter.count("store_bytes_total", size_bytes, ae=sender)
+        self._meter.observe("store_duration_seconds", time.monotonic() - began)
+        if status is not StoreStatus.SUCCESS:
+            _log.warning("an instance was refused: %s", status.name)
+        return int(status)
+
+
+def _supported(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
+    """Make the contexts that fit a request; a sender's first transfer syntax is its favourite."""
+    syntaxes: dict[str, list[UID]] = {}
+    for context in proposed:
+        uid = str(context.abstract_syntax)
+        if uid == Verification or is_storage_class(uid):
+            known = syntaxes.setdefault(uid, [])
+            for syntax in context.transfer_syntax:
+                if syntax in _TRANSFER_SYNTAXES and syntax not in known:
+                    known.append(syntax)
+    supported = []
+    for uid, known in syntaxes.items():
+        if known:
+            context = PresentationContext()
+            context.abstract_syntax = UID(uid)
+            context.transfer_syntax = [*known]
+            supported.append(context)
+    return supported
+
+
+def _on_sop_common(event: evt.Event) -> dict[UID, SOPClassCommonExtendedNegotiation]:
+    """Say that all accepted classes but Verification belong to the storage service.
+
+    The library knows no service for private and unknown classes. Its own switch for them,
+    UNRESTRICTED_STORAGE_SERVICE, would accept every transfer syntax, too.
+    """
+    items: dict[UID, SOPClassCommonExtendedNegotiation] = {}
+    for context in event.assoc.acceptor.supported_contexts:
+        uid = context.abstract_syntax
+        if uid is not None and uid != Verification:
+            item = SOPClassCommonExtendedNegotiation()
+            item.sop_class_uid = uid
+            item.service_class_uid = _STORAGE_SERVICE
+            items[uid] = item
+    return items
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=128)
+
+
+def _quieten_libraries() -> None:
+    """Keep patient data out of logs; these switches of the libraries are per process.
+
+    pynetdicom logs messages and tracebacks with values, pydicom warns about bad values by
+    repeating them. What matters is counted and logged here, without values.
+    """
+    _config.LOG_HANDLER_LEVEL = "none"
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE

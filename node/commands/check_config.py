@@ -1,0 +1,97 @@
+"""``cardionode check-config``: names every problem of a settings file before a node starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from node.commands.console import plain, stdout, table
+from node.config import CStoreDestination, Destination, Settings, load_settings
+from node.config_problems import unknown_key
+from node.errors import ConfigurationError
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a settings file and check also what only the whole node knows.
+
+    Raises
+    ------
+    ConfigurationError
+        With every problem.
+    """
+    settings = load_settings(path)
+    problems = _finding_problems(settings)
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def check_config(path: Path) -> int:
+    """Say what is wrong with a settings file, or what a node would do with it.
+
+    Returns
+    -------
+    The exit status: 0, or 2 when there is a problem.
+    """
+    console = stdout()
+    try:
+        settings = read_settings(path)
+    except ConfigurationError as error:
+        show_problems(console, path, error.problems)
+        return 2
+    _show_settings(console, path, settings)
+    return 0
+
+
+def show_problems(console: Console, path: Path | None, problems: list[str]) -> None:
+    """Write the problems as a table, or one a line for another program to read."""
+    if path is not None:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        console.print(plain(f"{path}: {count}"))
+    if console.is_terminal:
+        rows = [problem.split(": ", 1) for problem in problems]
+        console.print(table("", ("key", "what is wrong"), rows))
+        return
+    for problem in problems:
+        console.print(plain(problem), soft_wrap=True)
+
+
+def place(destination: Destination) -> str:
+    """Where a destination is, for people."""
+    if isinstance(destination, CStoreDestination):
+        return f"{destination.ae_title} at {destination.host}:{destination.port}"
+    return str(destination.path)
+
+
+def _finding_problems(settings: Settings) -> list[str]:
+    if settings.findings.enabled == "all":
+        return []
+    from node.findings import FINDINGS  # only here: it is of no use to most commands
+
+    known = [finding.name for finding in FINDINGS]
+    return [
+        f"findings.enabled.{name}: {unknown_key(name, known)}"
+        for name in settings.findings.enabled
+        if name not in known
+    ]
+
+
+def _show_settings(console: Console, path: Path, settings: Settings) -> None:
+    listen, page = settings.listen, settings.status_page
+    served = f"http://{page.host}:{page.port}" if page.enabled else "off"
+    rows = [
+        ("listens as", f"{settings.node.ae_title} on {listen.host}:{listen.port}"),
+        ("takes from", ", ".join(listen.calling_ae_titles) or "anyone"),
+        ("keeps data in", settings.node.data_dir),
+        ("device", settings.node.device),
+        ("study complete", f"after {settings.grouping.quiet_s:g} s without arrivals"),
+        *((f"sends to {each.name}", place(each)) for each in settings.destination),
+        ("status page", served),
+    ]
+    console.print(plain(f"{path} is valid."))
+    console.print(table("", ("", ""), rows))
+    if not settings.destination:
+        console.print(
+            plain("There is no [[destination]]: results will stay in the data directory.")
+        )

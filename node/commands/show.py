@@ -1,0 +1,146 @@
+"""``cardionode show``: what happened to one study, step by step, with reasons."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.table import Table
+
+from node.commands.check_config import read_settings
+from node.commands.console import local_time, plain, stdout, table
+from node.commands.study_name import resolve_study
+from node.data_dir import DataDir
+from node.ledger import Ledger
+from node.ledger_records import Event, StudyDetail
+
+
+def show(study: str, config: Path, *, as_json: bool) -> int:
+    """Show one study.
+
+    Parameters
+    ----------
+    study
+        Its Study Instance UID, or its name in the log and on the status page.
+
+    Returns
+    -------
+    The exit status: 0, or 1 when the study is unknown.
+    """
+    data_dir = DataDir(read_settings(config).node.data_dir)
+    console = stdout()
+    with Ledger.open(data_dir.ledger, read_only=True) as ledger:
+        study_uid = resolve_study(study, data_dir, ledger)
+        detail = ledger.study(study_uid)
+        events = ledger.events(study_uid)
+    if detail is None:
+        console.print(plain("The node has no such study."))
+        return 1
+    if as_json:
+        shown = {**asdict(detail), "events": [asdict(event) for event in events]}
+        console.print(plain(json.dumps(shown)), soft_wrap=True)
+        return 0
+    for part in _tables(detail, events):
+        console.print()
+        console.print(part)
+    return 0
+
+
+def _tables(detail: StudyDetail, events: list[Event]) -> list[Table]:
+    return [
+        _study(detail),
+        _instances(detail),
+        _outcomes(detail),
+        _jobs(detail),
+        _deliveries(detail),
+        table(
+            "Step by step",
+            ("when", "what", "became", ""),
+            ((local_time(each.at), each.subject, each.what, each.detail) for each in events),
+        ),
+    ]
+
+
+def _study(detail: StudyDetail) -> Table:
+    study = detail.study
+    rows: list[tuple[str, object]] = [
+        ("state", study.state.value),
+        ("reports", study.revision or "none yet"),
+        (
+            "arrivals",
+            f"{local_time(study.first_arrival_at)} to {local_time(study.last_arrival_at)}",
+        ),
+        ("complete", local_time(study.completed_at)),
+    ]
+    if study.identity_conflict:
+        rows.append(("identity", "instances of more than one patient: no report is made"))
+    return table(f"Study {study.study_uid}", ("", ""), rows)
+
+
+def _instances(detail: StudyDetail) -> Table:
+    rows = []
+    for each in detail.instances:
+        row = each.row
+        remarks = [each.disposition.reason]
+        if row.conflict:
+            remarks.append("its UID was here before with other bytes")
+        said = "; ".join(remark for remark in remarks if remark)
+        rows.append(
+            (
+                row.id,
+                row.modality,
+                row.sop_instance_uid,
+                row.state.value,
+                each.disposition.state,
+                said,
+            )
+        )
+    return table("Instances", ("", "modality", "instance", "is", "way ended", "because"), rows)
+
+
+def _outcomes(detail: StudyDetail) -> Table:
+    rows = [
+        (
+            each.instance_id,
+            each.outcome.finding,
+            each.outcome.state.replace("_", " "),
+            each.reported_in or "-",
+            each.outcome.reason,
+        )
+        for each in detail.outcomes
+    ]
+    return table("Findings", ("instance", "finding", "outcome", "report", "because"), rows)
+
+
+def _jobs(detail: StudyDetail) -> Table:
+    rows = [
+        (
+            each.id,
+            each.kind.value,
+            f"instance {each.instance_id}" if each.instance_id else f"revision {each.revision}",
+            each.state.value.replace("_", " "),
+            each.attempt,
+            each.reason,
+        )
+        for each in detail.jobs
+    ]
+    return table("Jobs", ("", "kind", "of", "state", "attempts", "because"), rows)
+
+
+def _deliveries(detail: StudyDetail) -> Table:
+    rows = [
+        (
+            each.id,
+            each.destination,
+            f"{each.object.finding} {each.object.kind}",
+            each.object.sop_instance_uid,
+            each.state.value,
+            each.attempt,
+            each.reason,
+        )
+        for each in detail.deliveries
+    ]
+    return table(
+        "Deliveries", ("", "to", "object", "instance", "state", "attempts", "last answer"), rows
+    )

@@ -1,0 +1,1 @@
+"""DICOM pixels and waveforms to typed inputs, in disposable children without torch."""

@@ -1,0 +1,1 @@
+"""Networks on devices: the executor, its hosts, and the heatmaps."""

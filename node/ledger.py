@@ -1,0 +1,344 @@
+"""The only door to the node's database: one method for each change of state.
+
+Every change is one transaction that also writes the events that tell of it, and a method that
+changes something returns when the change is on stable storage. Its errors mean that nothing of
+it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from node import ledger_arrival, ledger_deliveries, ledger_jobs, ledger_recovery, ledger_studies
+from node import ledger_queues as queues
+from node import ledger_views as views
+from node.clock import SteadyClock
+from node.errors import LedgerWriteError
+from node.ledger_engine import open_readers, open_writer
+from node.ledger_records import (
+    Arrival,
+    Delivery,
+    Disposition,
+    Event,
+    FindingOutcome,
+    InstanceRow,
+    Job,
+    ResultRow,
+    StoredObject,
+    StudyDetail,
+    StudyRow,
+)
+from node.ledger_states import ArrivalOutcome
+from node.ledger_writer import Transaction, Writer
+
+Result = TypeVar("Result")
+
+
+class Ledger:
+    """The node's memory; thread-safe.
+
+    Open it with :meth:`open`. Changes go through one writer thread, which commits those that
+    wait together; reading never waits for writing.
+    """
+
+    def __init__(self, readers: Engine, writer: Writer | None) -> None:
+        self._readers = readers
+        self._writer = writer
+
+    @classmethod
+    def open(
+        cls, path: Path, clock: Callable[[], float] | None = None, *, read_only: bool = False
+    ) -> Self:
+        """Open a ledger; a new or older file gets this version's schema first.
+
+        Parameters
+        ----------
+        path
+            The SQLite file, on a local disk.
+        clock
+            Epoch seconds; by default a :class:`~node.clock.SteadyClock`.
+        read_only
+            Only look, beside a running node or without one. Otherwise the caller holds the data
+            directory's lock: a ledger has one writing process.
+
+        Raises
+        ------
+        LedgerError
+            The file is damaged, or its schema is newer than this version.
+        """
+        if read_only:
+            return cls(open_readers(path), None)
+        connection = open_writer(path)
+        return cls(open_readers(path), Writer(connection, clock or SteadyClock()))
+
+    def close(self) -> None:
+        """Finish the changes that wait, then close; closing twice is harmless."""
+        # Readers first, so that the writer is the last and leaves no WAL behind.
+        self._readers.dispose()
+        if self._writer is not None:
+            self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether changes are accepted: it is open for writing and its disk has not failed."""
+        return self._writer is not None and self._writer.healthy
+
+    def check_writable(self) -> None:
+        """Make a durable change that means nothing.
+
+        Raises
+        ------
+        StorageFullError, LedgerWriteError
+            The ledger can't take changes.
+        """
+
+        def touch(tx: Transaction) -> None:
+            count = tx.connection.exec_driver_sql("PRAGMA user_version").scalar() or 0
+            tx.connection.exec_driver_sql(f"PRAGMA user_version = {(count + 1) % 2**31}")
+
+        self._change(touch)
+
+    # ---- arrival
+
+    def record_arrival(
+        self, arrival: Arrival, quarantine_reason: str | None = None
+    ) -> ArrivalOutcome:
+        """Record a stored blob; after this its sender may be told success.
+
+        Parameters
+        ----------
+        quarantine_reason
+            Why it will not be analysed, when that is known already.
+        """
+        return self._change(
+            lambda tx: ledger_arrival.record_arrival(tx, arrival, quarantine_reason)
+        )
+
+    def find_own_object(self, sop_instance_uid: str) -> bool:
+        """Whether the node has made an object with this SOP Instance UID."""
+        return self._read(lambda c: views.is_own_object(c, sop_instance_uid))
+
+    def has_blob(self, sha256: str) -> bool:
+        """Whether an instance with these bytes was recorded; other blobs were not acknowledged."""
+        return self._read(lambda c: views.has_blob(c, sha256))
+
+    # ---- jobs
+
+    def claim_job(self, worker: str, lease_s: float) -> Job | None:
+        """Take the oldest job that is due, None when there is none.
+
+        A report is due when every analysis of its study is final.
+        """
+        return self._change(lambda tx: ledger_jobs.claim_job(tx, worker, lease_s))
+
+    def heartbeat(self, job: Job, lease_s: float) -> None:
+        """Keep a job for `lease_s` from now.
+
+        Raises
+        ------
+        LeaseLostError
+            The job is another worker's, or is no longer wanted.
+        """
+        self._change(lambda tx: ledger_jobs.heartbeat(tx, job, lease_s))
+
+    def finish_analysis(
+        self, job: Job, outcomes: Sequence[FindingOutcome], captures: Sequence[StoredObject] = ()
+    ) -> None:
+        """Store what the findings made of the job's instance; captures wait for the report.
+
+        The job is `not_applicable` when every outcome is, else `done`.
+
+        Raises
+        ------
+        LeaseLostError
+            As in :meth:`heartbeat`.
+        """
+        self._change(lambda tx: ledger_jobs.finish_analysis(tx, job, outcomes, captures))
+
+    def quarantine(self, job: Job, reason: str) -> None:
+        """Put the job's instance aside for good; the job has failed.
+
+        Raises
+        ------
+        LeaseLostError
+            As in :meth:`heartbeat`.
+        """
+        self._change(lambda tx: ledger_jobs.quarantine(tx, job, reason))
+
+    def fail_job(self, job: Job, reason: str, retry_at: float | None) -> None:
+        """End an attempt without a result; None gives the job up.
+
+        Raises
+        ------
+        LeaseLostError
+            As in :meth:`heartbeat`.
+        """
+        self._change(lambda tx: ledger_jobs.fail_job(tx, job, reason, retry_at))
+
+    def finish_report(
+        self, job: Job, objects: Sequence[StoredObject], destinations: Sequence[str]
+    ) -> None:
+        """Store a study's results as its new revision and queue them for every destination.
+
+        An object whose SOP Instance UID a destination has already is not sent there again.
+
+        Raises
+        ------
+        LeaseLostError
+            As in :meth:`heartbeat`; also when an instance has arrived meanwhile.
+        InvalidResultError
+            Two of the objects are reports of one finding, or have the same UID.
+        """
+        self._change(lambda tx: ledger_deliveries.finish_report(tx, job, objects, destinations))
+
+    # ---- studies
+
+    def complete_due_studies(self, quiet_s: float) -> list[str]:
+        """Complete open studies without arrivals for `quiet_s` and without unfinished analyses.
+
+        A study with something new to say gets a report job.
+        """
+        return self._change(lambda tx: ledger_studies.complete_due_studies(tx, quiet_s))
+
+    def study_outcomes(self, study_uid: str) -> list[tuple[InstanceRow, FindingOutcome]]:
+        """Every outcome of a study with its instance, in order of arrival."""
+        return self._read(lambda c: views.study_outcomes(c, study_uid))
+
+    def study_captures(self, study_uid: str) -> list[StoredObject]:
+        """The captures that are held until the study's report, in order of arrival."""
+        return self._read(lambda c: views.study_captures(c, study_uid))
+
+    def study_results(self, study_uid: str) -> list[ResultRow]:
+        """The stored results of every revision, oldest first."""
+        return self._read(lambda c: views.study_results(c, study_uid))
+
+    # ---- deliveries
+
+    def claim_delivery(self, destination: str, lease_s: float) -> Delivery | None:
+        """Take the oldest object that is due at a destination; a study's objects in order."""
+        return self._change(lambda tx: ledger_deliveries.claim_delivery(tx, destination, lease_s))
+
+    def delivery_sent(self, delivery: Delivery, note: str) -> None:
+        """The destination has answered success.
+
+        Raises
+        ------
+        LeaseLostError
+            The delivery is another sender's, or was stopped.
+        """
+        self._change(lambda tx: ledger_deliveries.delivery_sent(tx, delivery, note))
+
+    def delivery_retry(self, delivery: Delivery, reason: str, at: float, permanent: bool) -> None:
+        """The attempt failed; `permanent` counts as a refusal for good.
+
+        Raises
+        ------
+        LeaseLostError
+            As in :meth:`delivery_sent`.
+        """
+        self._change(
+            lambda tx: ledger_deliveries.delivery_retry(tx, delivery, reason, at, permanent)
+        )
+
+    def delivery_dead(self, delivery: Delivery, reason: str) -> None:
+        """Give a delivery up; it is kept.
+
+        Raises
+        ------
+        LeaseLostError
+            As in :meth:`delivery_sent`.
+        """
+        self._change(lambda tx: ledger_deliveries.delivery_dead(tx, delivery, reason))
+
+    # ---- recovery and requests of the operator
+
+    def recover(self) -> int:
+        """Void every lease, once, at the start of a node.
+
+        Returns
+        -------
+        How many jobs and deliveries are tried again (or given up after too many losses).
+        """
+        return self._change(ledger_recovery.recover)
+
+    def requeue_expired_leases(self) -> int:
+        """Take jobs and deliveries from workers that fell silent.
+
+        Returns
+        -------
+        How many there were.
+        """
+        return self._change(ledger_recovery.requeue_expired)
+
+    def retry_dead(self, study_uid: str | None = None) -> int:
+        """Try again what was given up (deliveries, reports, analyses); None means every study.
+
+        Returns
+        -------
+        How many deliveries and jobs wait again.
+        """
+        return self._change(lambda tx: ledger_studies.retry_dead(tx, study_uid))
+
+    def replay(self, study_uid: str) -> int:
+        """Analyse again every instance of a study that was analysed before.
+
+        Returns
+        -------
+        How many analyses wait; 0 for an unknown study.
+        """
+        return self._change(lambda tx: ledger_studies.replay(tx, study_uid))
+
+    # ---- what onlookers see
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Instances, studies, jobs and deliveries by state, every state present."""
+        return self._read(views.counts)
+
+    def events(self, study_uid: str) -> list[Event]:
+        """What happened to a study, oldest first."""
+        return self._read(lambda c: views.study_events(c, study_uid))
+
+    def study(self, study_uid: str) -> StudyDetail | None:
+        """Everything about one study, None when it is unknown."""
+        return self._read(lambda c: views.study_detail(c, study_uid))
+
+    def instance_disposition(self, instance_id: int) -> Disposition | None:
+        """Where an instance's way ended, or that it did not yet; None when it is unknown."""
+        return self._read(lambda c: views.instance_disposition(c, instance_id))
+
+    def recent_studies(self, limit: int = 100) -> list[StudyRow]:
+        """The studies with the latest arrivals, latest first."""
+        return self._read(lambda c: views.recent_studies(c, limit))
+
+    def oldest_unfinished(self) -> dict[str, float]:
+        """Since when the oldest item of each queue waits, epoch seconds; empty ones are absent."""
+        return self._read(queues.oldest_unfinished)
+
+    def destination_queues(self) -> list[queues.DestinationQueue]:
+        """What each destination that ever got something still has to get, by name."""
+        return self._read(queues.destination_queues)
+
+    def _change(self, change: Callable[[Transaction], Result]) -> Result:
+        if self._writer is None:
+            raise LedgerWriteError("The ledger is open for reading only.")
+        return self._writer.call(change)
+
+    def _read(self, query: Callable[[Connection], Result]) -> Result:
+        with self._readers.begin() as connection:
+            return query(connection)

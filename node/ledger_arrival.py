@@ -1,0 +1,77 @@
+"""The change that an arriving instance makes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from sqlalchemy import bindparam, insert, select
+
+from node.ledger_jobs import add_job
+from node.ledger_records import ANY_FINDING, Arrival
+from node.ledger_states import ArrivalOutcome, InstanceState, JobKind
+from node.ledger_studies import note_arrival, reopen
+from node.ledger_tables import instances, outcomes
+from node.ledger_writer import Transaction
+
+CONFLICT = "an earlier instance has the same SOP Instance UID and other bytes"
+OWN_RESULT = "a result of this node"
+
+_KNOWN = select(instances.c.id, instances.c.sha256, instances.c.study_instance_uid).where(
+    instances.c.sop_instance_uid == bindparam("uid")
+)
+_ADD_INSTANCE = insert(instances)
+
+
+def record_arrival(
+    tx: Transaction, arrival: Arrival, quarantine_reason: str | None
+) -> ArrivalOutcome:
+    """Store an instance, make its study, and queue its analysis when there is one to do."""
+    known = tx.connection.execute(_KNOWN, {"uid": arrival.sop_instance_uid}).all()
+    for instance_id, sha256, study_uid in known:
+        if sha256 == arrival.sha256:
+            tx.event(study_uid, f"instance {instance_id}", "duplicate", _sender(arrival))
+            return ArrivalOutcome.DUPLICATE
+    study_uid = arrival.study_instance_uid
+    note_arrival(tx, arrival)
+    reason = quarantine_reason or (CONFLICT if known else "")
+    instance_id = _add_instance(tx, arrival, reason, conflict=bool(known))
+    if known:
+        first = ", ".join(f"instance {each.id}" for each in known)
+        tx.event(study_uid, f"instance {instance_id}", "conflict", f"{CONFLICT}: {first}")
+        return ArrivalOutcome.CONFLICT
+    if arrival.own_result and not reason:
+        tx.connection.execute(
+            insert(outcomes).values(
+                instance_id=instance_id,
+                study_uid=study_uid,
+                finding=ANY_FINDING,
+                state="not_applicable",
+                reason=OWN_RESULT,
+                sort_key=0.0,
+            )
+        )
+    elif not reason:
+        reopen(tx, study_uid, f"instance {instance_id} arrived late")
+        add_job(tx, JobKind.ANALYSE, study_uid, instance_id=instance_id)
+    return ArrivalOutcome.STORED
+
+
+def _add_instance(tx: Transaction, arrival: Arrival, reason: str, *, conflict: bool) -> int:
+    if reason:
+        state = InstanceState.QUARANTINED
+    else:
+        state = InstanceState.DECODED if arrival.own_result else InstanceState.RECEIVED
+    values = asdict(arrival)
+    del values["patient_key"]  # it is the study's
+    values |= {"conflict": conflict, "state": state, "reason": reason, "received_at": tx.now}
+    added = tx.connection.execute(_ADD_INSTANCE, values)
+    (instance_id,) = added.inserted_primary_key or (0,)
+    subject = f"instance {instance_id}"
+    tx.event(arrival.study_instance_uid, subject, InstanceState.RECEIVED, _sender(arrival))
+    if state != InstanceState.RECEIVED:
+        tx.event(arrival.study_instance_uid, subject, state, reason or OWN_RESULT)
+    return int(instance_id)
+
+
+def _sender(arrival: Arrival) -> str:
+    return f"{arrival.size_bytes} bytes from {arrival.calling_ae_title}"

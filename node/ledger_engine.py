@@ -1,0 +1,148 @@
+"""Opens the ledger's SQLite file: connections, durability settings, check and migration."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from node.errors import LedgerError
+from node.ledger_tables import SCHEMA_REVISION
+
+BUSY_TIMEOUT_S = 5.0
+READERS = 8
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+# FULL: a commit returns when the WAL is on stable storage.
+_WRITER_PRAGMAS = (
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "wal_autocheckpoint=1000",
+    f"journal_size_limit={64 * 1024 * 1024}",
+    "trusted_schema=OFF",
+)
+_READER_PRAGMAS = ("query_only=ON", "trusted_schema=OFF")
+
+
+def open_writer(path: Path) -> Connection:
+    """Open the one connection that may write, with the file checked and its schema up to date.
+
+    Raises
+    ------
+    LedgerError
+        The file is damaged, locked, on a file system without WAL, or of a newer node.
+    """
+    engine = _engine(path, mode="rwc", begin="BEGIN IMMEDIATE", pool=NullPool)
+    try:
+        connection = engine.connect()
+        _prepare(connection)
+        _migrate(connection)
+    except (DBAPIError, sqlite3.Error) as error:
+        engine.dispose()
+        raise LedgerError(f"The ledger can't be opened: {_plain(error)}") from error
+    except LedgerError:
+        engine.dispose()
+        raise
+    return connection
+
+
+def open_readers(path: Path) -> Engine:
+    """Open a pool of connections that only read, beside a running node or without one.
+
+    Raises
+    ------
+    LedgerError
+        There is no ledger, it is damaged, or its schema is not this version's.
+    """
+    if not path.exists():
+        raise LedgerError("There is no ledger yet: the node has not run on this data directory.")
+    engine = _engine(path, mode="ro", begin="BEGIN", pool=QueuePool)
+    try:
+        with engine.connect() as connection:
+            revision = _schema_revision(connection)
+    except (DBAPIError, sqlite3.Error) as error:
+        engine.dispose()
+        raise LedgerError(f"The ledger can't be read: {_plain(error)}") from error
+    if revision != SCHEMA_REVISION:
+        engine.dispose()
+        raise LedgerError(
+            f"The ledger has schema {revision or 'none'}, this version reads {SCHEMA_REVISION}; "
+            "start the node of the right version on it first."
+        )
+    return engine
+
+
+def _engine(path: Path, mode: str, begin: str, pool: type[NullPool] | type[QueuePool]) -> Engine:
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    pragmas = _READER_PRAGMAS if mode == "ro" else _WRITER_PRAGMAS
+
+    def connect() -> sqlite3.Connection:
+        # isolation_level=None: the driver starts no transactions of its own; `begin` does.
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    if pool is QueuePool:
+        engine = create_engine("sqlite://", creator=connect, poolclass=pool, pool_size=READERS)
+    else:
+        engine = create_engine("sqlite://", creator=connect, poolclass=pool)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _prepare(connection: Connection) -> None:
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise LedgerError("The ledger needs SQLite.")
+    (mode,) = driver.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise LedgerError(f"The ledger's disk does not support WAL (journal mode {mode}).")
+    (verdict,) = driver.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise LedgerError(
+            "The ledger is damaged; restore it from a backup, or move it away and send again."
+        )
+
+
+def _migrate(connection: Connection) -> None:
+    with connection.begin():
+        revision = _schema_revision(connection)
+        if revision == SCHEMA_REVISION:
+            return
+        if revision is not None and revision > SCHEMA_REVISION:
+            raise LedgerError(
+                f"The ledger has schema {revision}, this version knows {SCHEMA_REVISION}: "
+                "it was written by a newer cardionode and is left as it is."
+            )
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, SCHEMA_REVISION)
+
+
+def _schema_revision(connection: Connection) -> str | None:
+    known = connection.exec_driver_sql(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+    ).first()
+    if known is None:
+        return None
+    revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if revision is None else str(revision)
+
+
+def _plain(error: DBAPIError | sqlite3.Error) -> str:
+    return str(error.orig if isinstance(error, DBAPIError) else error)

@@ -1,0 +1,83 @@
+"""Turns rows of the tables into records, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from node.ledger_records import (
+    DeliveryRow,
+    FindingOutcome,
+    InstanceRow,
+    JobRow,
+    OutcomeRow,
+    StoredObject,
+    StudyRow,
+)
+from node.ledger_states import DeliveryState, InstanceState, JobKind, JobState, StudyState
+
+Row = Mapping[Any, Any]
+
+_OBJECT_FIELDS = tuple(field.name for field in fields(StoredObject))
+
+
+def object_values(stored: StoredObject) -> dict[str, Any]:
+    """Column values of a result object."""
+    return asdict(stored)
+
+
+def stored_object(row: Row) -> StoredObject:
+    """Read a row of ``results`` or ``captures``."""
+    return StoredObject(**{name: row[name] for name in _OBJECT_FIELDS})
+
+
+def instance_row(row: Row) -> InstanceRow:
+    """Read a row of ``instances``."""
+    values = {field.name: row[field.name] for field in fields(InstanceRow)}
+    return InstanceRow(**{**values, "state": InstanceState(row["state"])})
+
+
+def study_row(row: Row) -> StudyRow:
+    """Read a row of ``studies``."""
+    values = {field.name: row[field.name] for field in fields(StudyRow)}
+    return StudyRow(**{**values, "state": StudyState(row["state"])})
+
+
+def finding_outcome(row: Row) -> FindingOutcome:
+    """Read a row of ``outcomes``."""
+    return FindingOutcome(
+        row["finding"], row["state"], row["reason"], row["observation"], row["sort_key"]
+    )
+
+
+def outcome_row(row: Row) -> OutcomeRow:
+    """Read a row of ``outcomes``, with whose it is."""
+    return OutcomeRow(row["instance_id"], finding_outcome(row), row["reported_in"])
+
+
+def job_row(row: Row) -> JobRow:
+    """Read a row of ``jobs``."""
+    return JobRow(
+        id=row["id"],
+        kind=JobKind(row["kind"]),
+        instance_id=row["instance_id"],
+        revision=row["revision"],
+        state=JobState(row["state"]),
+        attempt=row["attempt"],
+        due_at=row["due_at"],
+        reason=row["reason"],
+    )
+
+
+def delivery_row(row: Row, stored: StoredObject) -> DeliveryRow:
+    """Read a row of ``deliveries``."""
+    return DeliveryRow(
+        id=row["id"],
+        destination=row["destination"],
+        object=stored,
+        state=DeliveryState(row["state"]),
+        attempt=row["attempt"],
+        due_at=row["due_at"],
+        reason=row["reason"],
+    )

@@ -1,0 +1,66 @@
+"""The states that the ledger knows, each with a sentence for people."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class InstanceState(StrEnum):
+    """Where a received instance stands."""
+
+    RECEIVED = "received"  #: It is durable and acknowledged, and not looked at yet.
+    DECODED = "decoded"  #: It was read, and every finding has said what it makes of it.
+    QUARANTINED = "quarantined"  #: It is kept, but will not be analysed; the reason says why.
+
+
+class StudyState(StrEnum):
+    """Whether more instances are expected."""
+
+    OPEN = "open"  #: Instances still arrive, or are being analysed.
+    COMPLETE = "complete"  #: It was quiet for long enough and everything in it is analysed.
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    ANALYSE = "analyse"  #: Decode one instance and run the findings on it.
+    REPORT = "report"  #: Write the results of one complete study.
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    WAITING = "waiting"  #: No worker has tried it yet.
+    RUNNING = "running"  #: A worker holds its lease.
+    DONE = "done"  #: It was finished and its results are stored.
+    RETRY = "retry"  #: An attempt failed; another will follow.
+    FAILED = "failed"  #: It was given up; the reason says why.
+    NOT_APPLICABLE = "not_applicable"  #: There was nothing to do, or a newer job replaced it.
+
+
+class DeliveryState(StrEnum):
+    """Where one object on its way to one destination stands."""
+
+    WAITING = "waiting"  #: It was not tried yet.
+    SENT = "sent"  #: The destination has answered success.
+    COMMITTED = "committed"  #: The destination has confirmed that it keeps the object.
+    RETRY = "retry"  #: An attempt failed; another will follow.
+    DEAD = "dead"  #: It was given up and is kept; `retry` sends it again.
+
+
+class DispositionState(StrEnum):
+    """Where an instance's way through the node ended, seen from its sender."""
+
+    PENDING = "pending"  #: It is still on its way.
+    SENT = "sent"  #: A result that covers it has reached every destination.
+    NO_ROUTE = "no_route"  #: Nothing applies to it, or there is nowhere to send the result.
+    QUARANTINED = "quarantined"  #: It is kept aside and is part of no result.
+    FAILED = "failed"  #: Its analysis, its report or a delivery was given up.
+
+
+class ArrivalOutcome(StrEnum):
+    """What recording an arrival came to; each means that the bytes are safe."""
+
+    STORED = "stored"  #: The instance is new.
+    DUPLICATE = "duplicate"  #: The same bytes are here already; nothing was changed.
+    CONFLICT = "conflict"  #: The SOP Instance UID is here with other bytes; both are kept.

@@ -1,0 +1,219 @@
+"""The ledger's tables, as the newest migration leaves them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TextClause,
+    UniqueConstraint,
+    text,
+)
+
+from node.ledger_states import DeliveryState, InstanceState, JobKind, JobState, StudyState
+
+#: Revision of the newest migration; a test holds the two together.
+SCHEMA_REVISION = "0001"
+
+# SQLite uses a partial index only for a query that repeats its condition word for word.
+JOB_UNFINISHED = "state IN ('waiting', 'running', 'retry')"
+CLAIMABLE = "state IN ('waiting', 'retry')"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def unfinished_job(table: str = "jobs") -> TextClause:
+    """Condition that a job is not final yet, for the given table or alias."""
+    return text(f"{table}.{JOB_UNFINISHED}")
+
+
+def _one_of(column: str, states: type[StrEnum]) -> CheckConstraint:
+    values = ", ".join(f"'{state}'" for state in states)
+    return CheckConstraint(f"{column} IN ({values})", name=column)
+
+
+def _object_columns() -> list[Column[str] | Column[int] | Column[str | None]]:
+    return [
+        Column("kind", String, nullable=False),
+        Column("finding", String, nullable=False),
+        Column("sop_class_uid", String, nullable=False),
+        Column("sop_instance_uid", String, nullable=False, index=True),
+        Column("series_instance_uid", String, nullable=False),
+        Column("study_instance_uid", String, nullable=False),
+        Column("series_number", Integer, nullable=False),
+        Column("sha256", String, nullable=False),
+        Column("size_bytes", Integer, nullable=False),
+        Column("path", String, nullable=False),
+        Column("instance_sop_uid", String),
+    ]
+
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("study_uid", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("patient_key", String, nullable=False),
+    Column("identity_conflict", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("first_arrival_at", Float, nullable=False),
+    Column("last_arrival_at", Float, nullable=False, index=True),
+    Column("completed_at", Float),
+    _one_of("state", StudyState),
+    Index(None, "state", "last_arrival_at"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sha256", String, nullable=False, index=True),
+    Column("size_bytes", Integer, nullable=False),
+    Column("sop_class_uid", String, nullable=False),
+    Column("sop_instance_uid", String, nullable=False),
+    Column("series_instance_uid", String, nullable=False),
+    Column("study_instance_uid", ForeignKey("studies.study_uid"), nullable=False, index=True),
+    Column("transfer_syntax_uid", String, nullable=False),
+    Column("modality", String, nullable=False),
+    Column("calling_ae_title", String, nullable=False),
+    Column("own_result", Boolean, nullable=False),
+    Column("conflict", Boolean, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("reason", String, nullable=False),
+    Column("received_at", Float, nullable=False),
+    _one_of("state", InstanceState),
+    UniqueConstraint("sop_instance_uid", "sha256"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("study_uid", ForeignKey("studies.study_uid"), nullable=False, index=True),
+    Column("instance_id", ForeignKey("instances.id")),
+    Column("revision", Integer, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("attempt", Integer, nullable=False),
+    Column("lost_leases", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("worker", String),
+    Column("lease_until", Float),
+    Column("due_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("first_attempt_at", Float),
+    Column("reason", String, nullable=False),
+    _one_of("kind", JobKind),
+    _one_of("state", JobState),
+    Index("ix_jobs_claimable", "id", sqlite_where=text(CLAIMABLE)),
+    Index(
+        "uq_jobs_unfinished_analysis",
+        "instance_id",
+        unique=True,
+        sqlite_where=text(f"kind = 'analyse' AND {JOB_UNFINISHED}"),
+    ),
+    Index(
+        "uq_jobs_unfinished_report",
+        "study_uid",
+        unique=True,
+        sqlite_where=text(f"kind = 'report' AND {JOB_UNFINISHED}"),
+    ),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance_id", ForeignKey("instances.id"), nullable=False),
+    Column("study_uid", ForeignKey("studies.study_uid"), nullable=False, index=True),
+    Column("finding", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("observation", String),
+    Column("sort_key", Float, nullable=False),
+    Column("reported_in", Integer),
+    CheckConstraint(
+        "state IN ('analysed', 'not_applicable', 'not_analysed', 'failed')", name="state"
+    ),
+    UniqueConstraint("instance_id", "finding"),
+)
+
+captures = Table(
+    "captures",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance_id", ForeignKey("instances.id"), nullable=False, index=True),
+    Column("study_uid", ForeignKey("studies.study_uid"), nullable=False, index=True),
+    *_object_columns(),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_uid", ForeignKey("studies.study_uid"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    *_object_columns(),
+    UniqueConstraint("study_uid", "revision", "sop_instance_uid"),
+    Index(
+        "uq_results_report",
+        "study_uid",
+        "revision",
+        "finding",
+        unique=True,
+        sqlite_where=text("kind = 'sr'"),
+    ),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_uid", ForeignKey("studies.study_uid"), nullable=False, index=True),
+    Column("result_id", ForeignKey("results.id"), nullable=False),
+    Column("sop_instance_uid", String, nullable=False),
+    Column("destination", String, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("attempt", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", Float),
+    Column("due_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("first_attempt_at", Float),
+    Column("permanent_refusals", Integer, nullable=False),
+    Column("reason", String, nullable=False),
+    _one_of("state", DeliveryState),
+    # One object can be queued for a destination once, whatever number of revisions contain it.
+    UniqueConstraint("sop_instance_uid", "destination"),
+    Index("ix_deliveries_claimable", "destination", "id", sqlite_where=text(CLAIMABLE)),
+    Index("ix_deliveries_in_order", "study_uid", "destination", "id", sqlite_where=text(CLAIMABLE)),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("study_uid", String, nullable=False, index=True),
+    Column("subject", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("detail", String, nullable=False),
+)

@@ -1,0 +1,165 @@
+"""What can be read from the ledger; each function sees one moment."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, exists, func, select
+
+from node.ledger_disposition import disposition
+from node.ledger_records import (
+    Disposition,
+    Event,
+    FindingOutcome,
+    InstanceDetail,
+    InstanceRow,
+    ResultRow,
+    StoredObject,
+    StudyDetail,
+    StudyRow,
+)
+from node.ledger_rows import (
+    Row,
+    delivery_row,
+    finding_outcome,
+    instance_row,
+    job_row,
+    outcome_row,
+    stored_object,
+    study_row,
+)
+from node.ledger_states import DeliveryState, InstanceState, JobState, StudyState
+from node.ledger_tables import (
+    captures,
+    deliveries,
+    events,
+    instances,
+    jobs,
+    outcomes,
+    results,
+    studies,
+)
+
+_COUNTED: tuple[tuple[str, Table, type[StrEnum]], ...] = (
+    ("instances", instances, InstanceState),
+    ("studies", studies, StudyState),
+    ("jobs", jobs, JobState),
+    ("deliveries", deliveries, DeliveryState),
+)
+
+
+def counts(connection: Connection) -> dict[str, dict[str, int]]:
+    """Rows by state, every state present."""
+    counted: dict[str, dict[str, int]] = {}
+    for name, table, states in _COUNTED:
+        by_state = select(table.c.state, func.count()).group_by(table.c.state)
+        found = {row[0]: row[1] for row in connection.execute(by_state)}
+        counted[name] = {state.value: found.get(state.value, 0) for state in states}
+    return counted
+
+
+def study_outcomes(
+    connection: Connection, study_uid: str
+) -> list[tuple[InstanceRow, FindingOutcome]]:
+    """Every outcome of a study with its instance, in order of arrival."""
+    whose = {
+        row["id"]: instance_row(row)
+        for row in _rows(connection, instances, instances.c.study_instance_uid == study_uid)
+    }
+    query = (
+        select(outcomes)
+        .where(outcomes.c.study_uid == study_uid)
+        .order_by(outcomes.c.instance_id, outcomes.c.id)
+    )
+    found = connection.execute(query).mappings()
+    return [(whose[row["instance_id"]], finding_outcome(row)) for row in found]
+
+
+def study_captures(connection: Connection, study_uid: str) -> list[StoredObject]:
+    """The captures that are held until the study's report."""
+    query = (
+        select(captures)
+        .where(captures.c.study_uid == study_uid)
+        .order_by(captures.c.instance_id, captures.c.id)
+    )
+    return [stored_object(row) for row in connection.execute(query).mappings()]
+
+
+def study_results(connection: Connection, study_uid: str) -> list[ResultRow]:
+    """The results of every revision, oldest first."""
+    return [
+        ResultRow(row["revision"], stored_object(row))
+        for row in _rows(connection, results, results.c.study_uid == study_uid)
+    ]
+
+
+def is_own_object(connection: Connection, sop_instance_uid: str) -> bool:
+    """Whether the node has made an object with this UID."""
+    return _any(
+        connection, select(exists().where(results.c.sop_instance_uid == sop_instance_uid))
+    ) or _any(connection, select(exists().where(captures.c.sop_instance_uid == sop_instance_uid)))
+
+
+def has_blob(connection: Connection, sha256: str) -> bool:
+    """Whether an instance with these bytes was recorded."""
+    return _any(connection, select(exists().where(instances.c.sha256 == sha256)))
+
+
+def study_events(connection: Connection, study_uid: str) -> list[Event]:
+    """What happened to a study, oldest first."""
+    rows = _rows(connection, events, events.c.study_uid == study_uid)
+    return [Event(row["at"], row["subject"], row["what"], row["detail"]) for row in rows]
+
+
+def recent_studies(connection: Connection, limit: int) -> list[StudyRow]:
+    """The studies with the latest arrivals, latest first."""
+    query = select(studies).order_by(studies.c.last_arrival_at.desc()).limit(limit)
+    return [study_row(row) for row in connection.execute(query).mappings()]
+
+
+def study_detail(connection: Connection, study_uid: str) -> StudyDetail | None:
+    """Everything about one study, None when it is unknown."""
+    found = connection.execute(select(studies).where(studies.c.study_uid == study_uid))
+    row = found.mappings().first()
+    if row is None:
+        return None
+    study = study_row(row)
+    jobs_of = tuple(job_row(row) for row in _rows(connection, jobs, jobs.c.study_uid == study_uid))
+    outcomes_of = tuple(
+        outcome_row(row) for row in _rows(connection, outcomes, outcomes.c.study_uid == study_uid)
+    )
+    objects = {
+        row["id"]: ResultRow(row["revision"], stored_object(row))
+        for row in _rows(connection, results, results.c.study_uid == study_uid)
+    }
+    results_of = tuple(objects.values())
+    deliveries_of = tuple(
+        delivery_row(row, objects[row["result_id"]].object)
+        for row in _rows(connection, deliveries, deliveries.c.study_uid == study_uid)
+    )
+    details = []
+    for each in _rows(connection, instances, instances.c.study_instance_uid == study_uid):
+        instance = instance_row(each)
+        where = disposition(instance, study, outcomes_of, jobs_of, results_of, deliveries_of)
+        details.append(InstanceDetail(instance, where))
+    return StudyDetail(study, tuple(details), outcomes_of, jobs_of, results_of, deliveries_of)
+
+
+def instance_disposition(connection: Connection, instance_id: int) -> Disposition | None:
+    """Where one instance stands, None when it is unknown."""
+    study_uid = connection.execute(
+        select(instances.c.study_instance_uid).where(instances.c.id == instance_id)
+    ).scalar()
+    detail = None if study_uid is None else study_detail(connection, study_uid)
+    if detail is None:
+        return None
+    return next(each.disposition for each in detail.instances if each.row.id == instance_id)
+
+
+def _rows(connection: Connection, table: Table, where: ColumnElement[bool]) -> list[Row]:
+    found = connection.execute(select(table).where(where).order_by(table.c.id))
+    return list(found.mappings().all())
+
+
+def _any(connection: Connection, query: Select[tuple[bool]]) -> bool:
+    return bool(connection.execute(query).scalar())

@@ -1,0 +1,200 @@
+"""The one thread that writes to the ledger: waiting changes share a commit."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, insert
+from sqlalchemy.exc import DBAPIError
+
+from node.errors import CardionodeError, LedgerWriteError, StorageFullError
+from node.ledger_tables import events
+
+Result = TypeVar("Result")
+
+MAX_BATCH = 128
+
+_ADD_EVENTS = insert(events)
+
+# After these the pages on disk can't be trusted until the file is opened and checked again.
+_FATAL_CODES = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class Transaction:
+    """One caller's part of a write transaction.
+
+    Attributes
+    ----------
+    now
+        The time of every change in it, epoch seconds.
+    """
+
+    __slots__ = ("_events", "connection", "now")
+
+    def __init__(self, connection: Connection, now: float) -> None:
+        self.connection = connection
+        self.now = now
+        self._events: list[dict[str, Any]] = []
+
+    def event(self, study_uid: str, subject: str, what: str, detail: str = "") -> None:
+        """Tell what happened; it is written with the change or not at all."""
+        self._events.append(
+            {
+                "at": self.now,
+                "study_uid": study_uid,
+                "subject": subject,
+                "what": what,
+                "detail": detail,
+            }
+        )
+
+    def flush(self) -> None:
+        """Write the events."""
+        if self._events:
+            self.connection.execute(_ADD_EVENTS, self._events)
+
+
+class _Request(NamedTuple):
+    change: Callable[[Transaction], Any]
+    answer: Future[Any]
+
+
+class _Answer(NamedTuple):
+    value: Any
+    error: Exception | None
+
+
+class Writer:
+    """Runs changes one after another and answers them when they are on stable storage.
+
+    Parameters
+    ----------
+    connection
+        The only connection that writes; the writer closes it.
+    clock
+        Epoch seconds.
+    """
+
+    def __init__(self, connection: Connection, clock: Callable[[], float]) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._door = threading.Lock()
+        self._closed = False
+        self._broken = ""
+        self._thread = threading.Thread(target=self._loop, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether changes are accepted."""
+        return not (self._closed or self._broken)
+
+    def call(self, change: Callable[[Transaction], Result]) -> Result:
+        """Make a change and wait until it is durable.
+
+        Whatever `change` raises is raised here; then nothing of it was written.
+
+        Raises
+        ------
+        StorageFullError
+            The disk is full.
+        LedgerWriteError
+            The commit failed, or the ledger is closed.
+        """
+        answer: Future[Result] = Future()
+        with self._door:
+            if self._closed:
+                raise LedgerWriteError("The ledger is closed.")
+            self._requests.put(_Request(change, answer))
+        return answer.result()
+
+    def close(self) -> None:
+        """Finish what waits, then close the connection."""
+        with self._door:
+            if self._closed:
+                return
+            self._closed = True
+            self._requests.put(None)
+        self._thread.join()
+        self._connection.close()
+        self._connection.engine.dispose()
+
+    def _loop(self) -> None:
+        last = False
+        while not last:
+            batch, last = self._next_batch()
+            if batch:
+                self._write(batch)
+
+    def _next_batch(self) -> tuple[list[_Request], bool]:
+        batch: list[_Request] = []
+        request = self._requests.get()
+        while request is not None:
+            batch.append(request)
+            if len(batch) == MAX_BATCH:
+                return batch, False
+            try:
+                request = self._requests.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _write(self, batch: list[_Request]) -> None:
+        if self._broken:
+            _refuse(batch, LedgerWriteError, self._broken)
+            return
+        try:
+            with self._connection.begin():
+                answers = [self._run(request.change) for request in batch]
+        except DBAPIError as error:
+            _refuse(batch, *self._judge(error))
+        except Exception as error:  # noqa: BLE001  the thread's edge: no caller may wait for ever
+            self._broken = f"The ledger's writer failed ({type(error).__name__})."
+            _refuse(batch, LedgerWriteError, self._broken)
+        else:
+            for request, answer in zip(batch, answers, strict=True):
+                if answer.error is None:
+                    request.answer.set_result(answer.value)
+                else:
+                    request.answer.set_exception(answer.error)
+
+    def _run(self, change: Callable[[Transaction], Any]) -> _Answer:
+        savepoint = self._connection.begin_nested()
+        try:
+            transaction = Transaction(self._connection, self._clock())
+            value = change(transaction)
+            transaction.flush()
+        except Exception as error:
+            if not self._in_transaction():
+                raise  # SQLite has undone the whole batch, not only this change.
+            savepoint.rollback()
+            if isinstance(error, DBAPIError):
+                return _Answer(None, LedgerWriteError(f"The change was refused: {error.orig}"))
+            return _Answer(None, error)
+        savepoint.commit()
+        return _Answer(value, None)
+
+    def _in_transaction(self) -> bool:
+        driver = self._connection.connection.driver_connection
+        return isinstance(driver, sqlite3.Connection) and driver.in_transaction
+
+    def _judge(self, error: DBAPIError) -> tuple[type[CardionodeError], str]:
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the primary result code
+        if code == sqlite3.SQLITE_FULL:
+            return StorageFullError, "The disk of the ledger is full."
+        message = f"The ledger could not be written: {error.orig}."
+        if code in _FATAL_CODES:
+            self._broken = message
+        return LedgerWriteError, message
+
+
+def _refuse(batch: list[_Request], kind: type[CardionodeError], message: str) -> None:
+    # One exception for each caller: a shared one would collect their tracebacks.
+    for request in batch:
+        request.answer.set_exception(kind(message))

@@ -1,0 +1,1 @@
+"""Migrations of the ledger, applied when it is opened."""

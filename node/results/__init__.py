@@ -1,0 +1,1 @@
+"""What the node writes: primitives, Structured Reports, captures, and their validation."""

@@ -1,0 +1,206 @@
+"""A node without its doors: everything between the spool and the outbox, built and started once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from models.cards import read_card
+from node.arrival.header import Header
+from node.arrival.identity import patient_key
+from node.arrival.intake import Intake
+from node.arrival.meter import Meter
+from node.arrival.spool import Spool
+from node.clock import SteadyClock
+from node.config import CStoreDestination, Destination, Settings
+from node.data_dir import DataDir
+from node.decode.pool import DecodePool
+from node.findings import FINDINGS
+from node.inference.executor import LocalExecutor
+from node.inference.messages import HostSettings
+from node.ledger import Ledger
+from node.ledger_records import Arrival
+from node.ledger_states import ArrivalOutcome
+from node.pipeline import Pipeline
+from node.result_store import ResultStore
+from node.results.uids import derive_uid
+from node.retry import RetryPolicy
+from node.sending.c_store import CStoreSender, Peer
+from node.sending.courier import Courier
+from node.sending.folder import FolderSender
+from node.sending.outcome import Sender
+from node.timers import Timers
+from node.version import node_version
+from node.worker import Worker
+
+_MIB = 1 << 20
+
+
+class Runtime:
+    """The processing of one node.
+
+    Parameters
+    ----------
+    settings
+        Checked.
+    data_dir
+        Locked by the caller.
+    meter
+        Counts arrivals.
+    """
+
+    def __init__(self, settings: Settings, data_dir: DataDir, meter: Meter | None = None) -> None:
+        self.settings = settings
+        self.data_dir = data_dir
+        self.clock = SteadyClock()
+        self.ledger = Ledger.open(data_dir.ledger, self.clock)
+        self.spool = Spool(
+            data_dir.path,
+            settings.node.disk_reserve_mb * _MIB,
+            settings.listen.max_object_mb * _MIB,
+        )
+        self._site_key = data_dir.site_key()
+        self.intake = Intake(self.spool, self.record, self.is_own, self.patient_key, meter=meter)
+        self.executor = LocalExecutor(HostSettings(device=settings.node.device))
+        decode = settings.decode
+        self.decoder = DecodePool(
+            decode.children, decode.memory_mb, decode.timeout_s, decode.max_decoded_mb,
+            _scratch(data_dir),
+        )  # fmt: skip
+        self.couriers = [self._courier(destination) for destination in settings.destination]
+        self.workers = self._workers()
+        self.timers = Timers(self._complete_studies, self.ledger.requeue_expired_leases)
+
+    def start(self) -> None:
+        """Recover what a previous process left, load the networks, and begin to work.
+
+        Raises
+        ------
+        HostDiedError
+            The networks could not be loaded.
+        """
+        self.spool.sweep(self.ledger.has_blob)
+        self.ledger.recover()
+        self.executor.start()
+        for courier in self.couriers:
+            courier.start()
+        for worker in self.workers:
+            worker.start()
+        self.timers.start()
+
+    def stop(self) -> None:
+        """Finish the jobs at hand and close; what is left waits for the next start."""
+        self.timers.stop()
+        for worker in self.workers:
+            worker.stop(0)
+        for worker in self.workers:
+            worker.stop()
+        for courier in self.couriers:
+            courier.stop(30.0)
+        self.executor.stop()
+        self.decoder.close()
+        self.ledger.close()
+
+    def record(self, arrival: Arrival, quarantine_reason: str | None) -> ArrivalOutcome:
+        """Write an arrival and wake a worker."""
+        outcome = self.ledger.record_arrival(arrival, quarantine_reason)
+        self._wake_workers()
+        return outcome
+
+    def is_own(self, header: Header) -> bool:
+        """Whether an instance is a result of this node that came back."""
+        return self.ledger.find_own_object(header.sop_instance_uid)
+
+    def patient_key(self, patient_id: bytes, issuer: bytes) -> str:
+        """Hash who the patient is with the site's key."""
+        return patient_key(self._site_key, patient_id, issuer)
+
+    def _workers(self) -> list[Worker]:
+        pipeline = build_pipeline(
+            self.settings, self.data_dir, self.decoder, self.executor, self.spool.path_of
+        )
+        names = [destination.name for destination in self.settings.destination]
+        return [
+            Worker(f"worker-{n}", self.ledger, pipeline, names, self.clock, self._wake_couriers)
+            for n in range(self.settings.node.workers)
+        ]
+
+    def _courier(self, destination: Destination) -> Courier:
+        delivery = self.settings.delivery
+        policy = RetryPolicy(
+            first_retry_s=delivery.first_retry_s,
+            max_retry_s=delivery.max_retry_s,
+            give_up_after_s=delivery.give_up_after_s,
+            permanent_failures=delivery.permanent_refusals,
+        )
+        return Courier(
+            self.ledger,
+            destination.name,
+            _sender(destination, self.settings.node.ae_title),
+            self.data_dir.path,
+            clock=self.clock,
+            policy=policy,
+        )
+
+    def _complete_studies(self) -> Sequence[str]:
+        completed = self.ledger.complete_due_studies(self.settings.grouping.quiet_s)
+        if completed:
+            self._wake_workers()
+        return completed
+
+    def _wake_workers(self) -> None:
+        for worker in self.workers:
+            worker.wake()
+
+    def _wake_couriers(self) -> None:
+        for courier in self.couriers:
+            courier.wake()
+
+
+def build_pipeline(
+    settings: Settings,
+    data_dir: DataDir,
+    decoder: DecodePool,
+    executor: LocalExecutor,
+    blob: Callable[[str], Path],
+) -> Pipeline:
+    """Put the stages together.
+
+    Raises
+    ------
+    BadWeightsError
+        A finding's card is missing or not valid.
+    """
+    findings = [finding for finding in FINDINGS if settings.findings.wants(finding.name)]
+    return Pipeline(
+        findings=findings,
+        cards={finding.network: read_card(finding.network) for finding in findings},
+        decoder=decoder,
+        networks=executor,
+        blob=blob,
+        store=ResultStore(data_dir.path, data_dir.results),
+        node_version=node_version(),
+        device_uid=derive_uid("device", hashlib.sha256(data_dir.site_key()).hexdigest()),
+        with_captures=settings.findings.captures == "all",
+    )
+
+
+def _sender(destination: Destination, ae_title: str) -> Sender:
+    if isinstance(destination, CStoreDestination):
+        return CStoreSender(
+            Peer(destination.host, destination.port, destination.ae_title, destination.timeout_s),
+            ae_title,
+            sr_sop_class=destination.sr_sop_class,
+            capture_transfer_syntax=destination.capture_transfer_syntax,
+        )
+    return FolderSender(destination.path)
+
+
+def _scratch(data_dir: DataDir) -> Path:
+    """A folder in memory that belongs to this data directory, or one inside it."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir():
+        return data_dir.work
+    name = hashlib.sha256(str(data_dir.path.resolve()).encode()).hexdigest()[:16]
+    return memory / f"cardionode-{name}"

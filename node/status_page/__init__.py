@@ -1,0 +1,1 @@
+"""The status page: what the node does now, for people and for their monitoring."""

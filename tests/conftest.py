@@ -1,0 +1,32 @@
+"""In continuous integration a test that is skipped for want of a tool is a failure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+
+def _fail_if_a_tool_is_missing(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and os.environ.get("CARDIONODE_CI") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith("needs:"):
+            report.outcome = "failed"
+            report.longrepr = f"skipped in continuous integration: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test whose reason to be skipped starts with ``needs:`` when CARDIONODE_CI is set."""
+    report = yield
+    _fail_if_a_tool_is_missing(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that is skipped as a whole."""
+    report = yield
+    _fail_if_a_tool_is_missing(report)
+    return report

@@ -1,0 +1,175 @@
+"""Settings: what is read, and that every problem is named at once."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from node.config import (
+    CStoreDestination,
+    FolderDestination,
+    Settings,
+    load_settings,
+    parse_settings,
+)
+from node.errors import ConfigurationError
+
+EXAMPLE = Path("deploy/node.toml")
+PACS = '[[destination]]\nname = "pacs"\nkind = "c_store"\nhost = "pacs.local"\nport = 104\n'
+
+
+def _write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "node.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _problems(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(_write(tmp_path, text))
+    return caught.value.problems
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
+
+
+@pytest.fixture
+def example() -> dict[str, Any]:
+    return tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))
+
+
+def test_example_documents_every_key(example: dict[str, Any]) -> None:
+    assert set(example) == _keys(Settings)
+    for section, field in Settings.model_fields.items():
+        if section != "destination":
+            assert isinstance(field.annotation, type)
+            assert set(example[section]) == _keys(field.annotation), section
+    by_kind = {entry["kind"]: set(entry) for entry in example["destination"]}
+    assert by_kind == {"c_store": _keys(CStoreDestination), "folder": _keys(FolderDestination)}
+
+
+def test_example_shows_the_defaults(example: dict[str, Any], tmp_path: Path) -> None:
+    shown = parse_settings(example, tmp_path)
+    assert shown.model_copy(update={"destination": ()}) == parse_settings({}, tmp_path)
+    for destination in shown.destination:
+        given = {"name", "kind", "host", "port", "ae_title", "path"}
+        defaults = type(destination).model_validate(destination.model_dump(include=given))
+        assert destination == defaults
+
+
+def test_paths_start_at_the_settings_file(tmp_path: Path) -> None:
+    folder = '[[destination]]\nname = "out"\nkind = "folder"\npath = "results"\n'
+    settings = load_settings(_write(tmp_path, '[node]\ndata_dir = "here"\n' + folder))
+    assert settings.node.data_dir == tmp_path / "here"
+    (destination,) = settings.destination
+    assert isinstance(destination, FolderDestination)
+    assert destination.path == tmp_path / "results"
+
+
+def test_units_and_helpers() -> None:
+    settings = Settings()
+    assert settings.node.reserve_bytes == 1 << 30
+    assert settings.listen.max_object_bytes == 4 << 30
+    assert settings.findings.wants("ejection_fraction")
+
+
+def test_chosen_findings(tmp_path: Path) -> None:
+    settings = load_settings(_write(tmp_path, '[findings]\nenabled = ["echo_view"]\n'))
+    assert settings.findings.wants("echo_view")
+    assert not settings.findings.wants("ejection_fraction")
+
+
+def test_every_problem_at_once(tmp_path: Path) -> None:
+    text = (
+        '[node]\ndevice = "gpu"\nworkers = 0\nae_titel = "X"\n'
+        '[listen]\nport = 70000\nrequire_called_ae_title = "yes"\n'
+        "[groupings]\nquiet_s = 3\n" + PACS
+    )
+    assert _problems(tmp_path, text) == [
+        "groupings: there is no such key; did you mean grouping?",
+        'node.device: "gpu" is not allowed: auto, cpu, cuda or cuda:N',
+        "node.workers: 0 is not allowed: 1 to 64",
+        "node.ae_titel: there is no such key; did you mean ae_title?",
+        "listen.port: 70000 is not allowed: 1 to 65535",
+        'listen.require_called_ae_title: "yes" is not allowed: true or false',
+        "destination[pacs].ae_title: this key is needed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[node]\nae_title = "A\\\\B"\n', "node.ae_title: "),
+        ('[node]\nae_title = "SEVENTEEN_LETTERS"\n', "node.ae_title: "),
+        ('[node]\nlog_level = "loud"\n', "debug, info, warning or error"),
+        ("[node]\nworkers = 1.5\n", "node.workers: 1.5 is not allowed: a whole number"),
+        ('[listen]\nport = "104"\n', 'listen.port: "104" is not allowed: a whole number'),
+        ("[listen]\ncalling_ae_titles = [1]\n", "listen.calling_ae_titles.0: 1 is not allowed"),
+        ("[grouping]\nquiet_s = 0\n", "grouping.quiet_s: 0 is not allowed: more than 0"),
+        ("[grouping]\nquiet_s = nan\n", "grouping.quiet_s: nan is not allowed: more than 0"),
+        ("[findings]\nenabled = 3\n", 'findings.enabled: 3 is not allowed: "all" or a list'),
+        ("listen = 3\n", "listen: 3 is not allowed: a table"),
+        ('[destination]\nname = "x"\n', "destination: write each one under its own"),
+        ('[[destination]]\nname = "x"\n', "destination[x].kind: this key is needed: c_store"),
+        ('[[destination]]\nkind = "ftp"\n', 'destination[1].kind: "ftp" is not allowed'),
+        ('[[destination]]\nname="a/b"\nkind="folder"\npath="p"\n', "destination[a/b].name: "),
+        ("[delivery]\nfirst_retry_s = 1000\n", "at most delivery.max_retry_s (900)"),
+        ("[status_page]\nport = 11112\n", "status_page.port: 11112 is listen.port already"),
+    ],
+)
+def test_problem(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = _problems(tmp_path, text)
+    assert problem in found
+
+
+def test_destinations_need_their_own_names(tmp_path: Path) -> None:
+    pacs = PACS + 'ae_title = "PACS"\n'
+    (found,) = _problems(tmp_path, pacs * 3)
+    assert found.startswith("destination[pacs].name: 3 destinations have this name")
+
+
+@pytest.mark.parametrize("listens", ["127.0.0.1", "0.0.0.0", "localhost"])
+@pytest.mark.parametrize("sends", ["127.0.0.1", "localhost", "::1", "127.1.2.3"])
+def test_results_may_not_come_back(tmp_path: Path, listens: str, sends: str) -> None:
+    text = (
+        f'[listen]\nhost = "{listens}"\nport = 104\n[[destination]]\nname = "self"\n'
+        f'kind = "c_store"\nhost = "{sends}"\nport = 104\nae_title = "CARDIONODE"\n'
+    )
+    (found,) = _problems(tmp_path, text)
+    assert found.startswith("destination[self].port: this is the node's own address")
+    load_settings(_write(tmp_path, text.replace("port = 104\nae_title", "port = 105\nae_title")))
+
+
+def test_toml_errors_have_a_line(tmp_path: Path) -> None:
+    (found,) = _problems(tmp_path, "[node]\nworkers = \n")
+    assert "not valid TOML" in found
+    assert "line 2" in found
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        load_settings(tmp_path / "absent.toml")
+    path = tmp_path / "node.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        load_settings(path)
+
+
+def test_data_dir_below_an_ordinary_file(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("x")
+    (found,) = _problems(tmp_path, '[node]\ndata_dir = "taken/var"\n')
+    assert found.startswith("node.data_dir: ")
+    assert "is not one" in found
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_data_dir_that_is_not_writable(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    (found,) = _problems(tmp_path, '[node]\ndata_dir = "locked/var"\n')
+    assert "is not writable" in found

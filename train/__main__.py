@@ -1,0 +1,149 @@
+"""The command line of training: simulate a cohort, fit a network, evaluate and export it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from lightning.fabric import Fabric
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from models.cards import WEIGHTS_FOLDER
+from train.export import evaluate as score
+from train.export import export, trained_network
+from train.loop import Trainer
+from train.phantom.cohort import CohortPlan, write_cohort
+from train.recipe import Recipe, RecipeError, load_recipe
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Train the networks of cardionode.
+
+    A training takes three commands:
+
+    1. `python -m train phantom --out data/cohort --patients 1500`
+
+    2. `python -m train fit ejection_fraction --cohort data/cohort --out runs/ef`
+
+    3. `python -m train evaluate ejection_fraction --cohort data/cohort --run runs/ef --export`
+
+    A training that was killed goes on where it was when the same command is given again.
+    """,
+)
+
+RecipeArgument = Annotated[
+    str, typer.Argument(help="Name of a recipe in train/recipes, or the path of a TOML.")
+]
+CohortOption = Annotated[
+    Path, typer.Option(help="Folder that `phantom` wrote.", exists=True, file_okay=False)
+]
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder for the arrays.")],
+    patients: Annotated[int, typer.Option(min=1, help="How many patients to simulate.")] = 1500,
+    seed: Annotated[int, typer.Option(help="Decides every patient and every clip.")] = 1,
+    view_frames: Annotated[int, typer.Option(min=1, help="Frames per patient and view.")] = 4,
+    processes: Annotated[int, typer.Option(min=1, help="Renderers side by side.")] = 2,
+    part: Annotated[
+        list[str] | None, typer.Option(help="`ef`, `view`; both when left out. Repeatable.")
+    ] = None,
+) -> None:
+    """Simulate a cohort: apical clips with ejection fraction and borders, frames with views.
+
+    About 0.9 MB of disk for a clip (two a patient) and 12 kB for a frame.
+    """
+    parts = tuple(part or ("ef", "view"))
+    if not set(parts) <= {"ef", "view"}:
+        raise typer.BadParameter("a part is ef or view", param_hint="--part")
+    with Progress(console=Console(stderr=True)) as progress:
+        row = progress.add_task("simulating", total=patients * len(parts))
+        plan = CohortPlan(patients, seed, view_frames, processes)
+        write_cohort(out, plan, parts, lambda: progress.advance(row))
+
+
+@app.command()
+def fit(
+    recipe: RecipeArgument,
+    cohort: CohortOption,
+    out: Annotated[Path, typer.Option(help="Folder of this training; resumes what is there.")],
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="How many devices.")] = 1,
+    precision: Annotated[str, typer.Option(help="bf16-mixed or 32-true.")] = "bf16-mixed",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 for as many as cores.")] = 0,
+) -> None:
+    """Train a network by a recipe, with progress bar; resumes after an interruption.
+
+    `out` receives last.safetensors (to resume), best.safetensors and metrics.jsonl.
+    """
+    chosen = _recipe(recipe)
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("high")
+    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
+    fabric.launch()
+    Trainer(chosen, cohort, out, fabric, Console(stderr=True)).fit()
+
+
+@app.command()
+def evaluate(
+    recipe: RecipeArgument,
+    cohort: CohortOption,
+    run: Annotated[Path, typer.Option(help="Folder of the training.", exists=True)],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    write: Annotated[
+        bool, typer.Option("--export", help="Also write weights and card for the node.")
+    ] = False,
+    weights: Annotated[Path, typer.Option(help="Where --export writes.")] = WEIGHTS_FOLDER,
+) -> None:
+    """Score a training on patients it never saw, with 95 % intervals over patients."""
+    if split not in ("train", "val", "test"):
+        raise typer.BadParameter("a split is train, val or test", param_hint="--split")
+    chosen = _recipe(recipe)
+    network = trained_network(chosen, run)
+    console = Console(stderr=True)
+    with console.status(f"scoring {chosen.name} on the {split} patients"):
+        report = score(chosen, network, cohort, split)  # type: ignore[arg-type]
+    table = Table("number", "value", "95 % interval", title=f"{chosen.name} {chosen.version}")
+    for name, value in report.metrics.items():
+        if isinstance(value, dict):
+            table.add_row(name, f"{value['value']:.4g}", f"{value['low']:.4g}–{value['high']:.4g}")
+        else:
+            table.add_row(name, str(value), "")
+    for name, threshold in report.thresholds.items():
+        table.add_row(name, f"{threshold['value']:.4g}", threshold["policy"])
+    Console().print(table)
+    if write:
+        card = export(chosen, network, report, cohort, weights)
+        console.print(f"wrote {weights / card.name}.safetensors, sha256 {card.sha256[:12]}…")
+
+
+def _recipe(name: str) -> Recipe:
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = Path(__file__).parent / "recipes" / f"{name}.toml"
+    try:
+        return load_recipe(path)
+    except RecipeError as error:
+        for problem in error.problems:
+            Console(stderr=True).print(f"[red]{path.name}[/red] {problem}")
+        raise typer.Exit(2) from error
+
+
+def main() -> None:
+    """Run the command line."""
+    # torch's compiler warns about its own modules; a person who trains can do nothing about it.
+    warnings.filterwarnings("ignore", module=r"torch\..*")
+    app(prog_name="python -m train")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Readers of the training data, one data set per module."""

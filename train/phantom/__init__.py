@@ -1,0 +1,1 @@
+"""The simulated echo cohort: patients with known truth."""

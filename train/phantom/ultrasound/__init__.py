@@ -1,0 +1,1 @@
+"""Ultrasound image formation: speckle from moving scatterers, beams, display, scan conversion."""

@@ -1,0 +1,1 @@
+"""What each standard view shows of a patient, frame by frame, in cm."""

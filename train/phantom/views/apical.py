@@ -1,0 +1,229 @@
+"""The apical four- and two-chamber views, and the truth borders that belong to them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from train.phantom.heart_cycle import Cycle
+from train.phantom.patient import Patient, outline
+from train.phantom.shapes import Levels, Material, Scene, Shape, ellipse, rotate
+
+CHORDS = 20
+
+
+class ApicalView:
+    """A patient's heart seen from the apex.
+
+    Parameters
+    ----------
+    patient
+        Whose heart.
+    chambers
+        4 (right heart, septum) or 2.
+    levels
+        Echo levels.
+    rng
+        Draws how the probe is held: depth of the apex, tilt, lateral shift.
+    """
+
+    def __init__(
+        self, patient: Patient, chambers: int, levels: Levels, rng: np.random.Generator
+    ) -> None:
+        self.patient = patient
+        self.chambers = chambers
+        self.levels = levels
+        self.tilt_rad = np.deg2rad(rng.uniform(-16.0, 14.0))
+        self.apex = np.array(
+            [
+                rng.uniform(-0.5, 1.2) if chambers == 4 else rng.uniform(-0.8, 0.8),
+                rng.uniform(1.2, 3.0),
+            ]
+        )
+        self.width_cm = patient.width_cm if chambers == 4 else patient.width_a2c_cm
+        self.mitral_tilt = np.tan(np.deg2rad(patient.mitral_tilt_deg)) * (
+            1 if chambers == 4 else 0.4
+        )
+        self.wobble = rng.uniform(0.85, 1.15, size=4)
+        self.background_db = levels.background
+        self.pericardium_width = rng.uniform(0.15, 0.4)
+        self.septum_db = levels.myocardium + rng.uniform(-2.0, 6.0)
+        self.lateral_db = levels.myocardium + rng.uniform(-6.0, 2.0)
+
+    def _place(self, across: np.ndarray, along: np.ndarray) -> np.ndarray:
+        """Ventricle coordinates (cm across the axis, cm from the apex) to display cm."""
+        return rotate(np.stack([across, along], axis=-1), self.tilt_rad) + self.apex
+
+    def _centre(self, u: np.ndarray) -> np.ndarray:
+        return np.asarray(self.patient.bend_cm * 4.0 * u * (1.0 - np.clip(u, 0.0, 1.0)))
+
+    def _wall(self, u: np.ndarray, transverse: float, longitudinal: float) -> np.ndarray:
+        """Wall thickness across the axis that keeps the muscle's volume (incompressible)."""
+        half = outline(np.clip(u, 0.0, 1.0), self.patient.elliptic_share, self.patient.base_taper)
+        r0 = half * self.width_cm / 2
+        h0 = self.patient.wall_cm
+        r = r0 * transverse
+        return np.asarray(np.sqrt(r**2 + (h0**2 + 2 * r0 * h0) / longitudinal) - r)
+
+    def border(
+        self, u: np.ndarray, contraction: float, side: int, grow_cm: float = 0.0
+    ) -> np.ndarray:
+        """Points of the endocardial border.
+
+        Parameters
+        ----------
+        u
+            Position from apex (0) to mitral plane (1), ``(N,)``.
+        contraction
+            0 to 1.
+        side
+            -1 left of the axis on the display (septal in A4C), +1 right.
+        grow_cm
+            Outward offset.
+
+        Returns
+        -------
+        ``(N, 2)`` display cm.
+        """
+        transverse, longitudinal = (float(v) for v in self.patient.scales(np.asarray(contraction)))
+        half = outline(u, self.patient.elliptic_share, self.patient.base_taper)
+        across = half * self.width_cm / 2 * transverse + grow_cm
+        if side < 0 and self.chambers == 4:
+            across = across - self.patient.septal_bulge_cm * np.exp(-(((u - 0.75) / 0.15) ** 2))
+        along = u * self.patient.length_cm * longitudinal
+        tilt = side * across * self.mitral_tilt * u**4
+        return self._place(self._centre(u) + side * across, along - tilt)
+
+    def chords(self, contraction: float) -> np.ndarray:
+        """The truth as EchoNet-Dynamic traces it: ``(20, 4)`` x1, y1, x2, y2 in display cm, apex first."""
+        u = (np.arange(CHORDS) + 0.5) / CHORDS
+        left, right = self.border(u, contraction, -1), self.border(u, contraction, 1)
+        return np.concatenate([left, right], axis=1)
+
+    def scene(self, cycle: Cycle, frame: int) -> Scene:
+        """What the probe sees at one frame."""
+        contraction = float(cycle.contraction[frame])
+        transverse, longitudinal = (float(v) for v in self.patient.scales(np.asarray(contraction)))
+        length = self.patient.length_cm * longitudinal
+        u = np.linspace(0.0, 1.0, 28)
+        wall = self._wall(u, transverse, longitudinal)
+        apex_wall = 0.8 * self.patient.wall_cm
+        epi_u = np.concatenate([[-apex_wall / length], u])
+        epi_wall = np.concatenate([[0.25 * wall[1]], wall])
+        left_epi = self._outer(epi_u, epi_wall, contraction, -1)
+        right_epi = self._outer(epi_u, epi_wall, contraction, 1)
+        left, right = self.border(u, contraction, -1), self.border(u, contraction, 1)
+        level = self.levels
+        middle = 0.5 * (left + right)
+        shapes = [
+            Shape(
+                np.concatenate([right_epi, right_epi[::-1] + np.array([0.25, 0.1])]),
+                level.pericardium - 6,
+                self.pericardium_width,
+            )
+        ]
+        if self.chambers == 4:
+            shapes += self._right_heart(left_epi, contraction, float(cycle.mitral_opening[frame]))
+        shapes += self._atrium(left[-1], right[-1], contraction)
+        shapes += [
+            Shape(np.concatenate([left_epi, middle[::-1]]), self.septum_db),
+            Shape(np.concatenate([middle, right_epi[::-1]]), self.lateral_db),
+            Shape(np.concatenate([left, right[::-1]]), level.blood, blood=True),
+        ]
+        shapes += self._mitral(left[-1], right[-1], float(cycle.mitral_opening[frame]), 0.62)
+        return Scene(self.background_db, tuple(shapes), self._material(transverse, longitudinal))
+
+    def _outer(self, u: np.ndarray, wall: np.ndarray, contraction: float, side: int) -> np.ndarray:
+        inside = self.border(np.clip(u, 0.0, 1.0), contraction, side)
+        direction = rotate(np.array([float(side), 0.0]), self.tilt_rad)
+        axis = rotate(np.array([0.0, 1.0]), self.tilt_rad)
+        back = np.minimum(u, 0.0)[:, None] * self.patient.length_cm * axis
+        return inside + direction * wall[:, None] + back
+
+    def _right_heart(self, septum: np.ndarray, contraction: float, opening: float) -> list[Shape]:
+        level, width = self.levels, self.patient.rv_width_cm * (1.0 - 0.25 * contraction)
+        start = 6
+        inner = septum[start:]
+        along = np.linspace(0.0, 1.0, len(inner))
+        left = rotate(np.array([-1.0, 0.0]), self.tilt_rad)
+        bulge = width * np.sin(np.pi * (0.12 + 0.62 * along) ** 1.15) * self.wobble[0]
+        bulge[0] = 0.15
+        outer = inner + left * bulge[:, None]
+        free = outer + left * 0.45
+        tricuspid = inner[-1] + left * bulge[-1]
+        size = self.patient.atrium_cm * 0.47 * self.wobble[1] * (1.0 + 0.12 * contraction)
+        down = rotate(np.array([0.0, 1.0]), self.tilt_rad)
+        centre = 0.5 * (inner[-1] + tricuspid) + down * size * 1.02
+        shapes = [
+            Shape(np.concatenate([inner, free[::-1]]), level.myocardium),
+            Shape(
+                ellipse(tuple(centre), (size * 0.98, size * 1.2), self.tilt_rad),
+                level.myocardium - 2,
+            ),
+            Shape(
+                ellipse(tuple(centre), (size * 0.86, size * 1.08), self.tilt_rad),
+                level.blood,
+                blood=True,
+            ),
+            Shape(np.concatenate([inner, outer[::-1]]), level.blood, blood=True),
+        ]
+        shapes += self._mitral(tricuspid, inner[-1], opening, 0.6)
+        return shapes
+
+    def _atrium(self, left: np.ndarray, right: np.ndarray, contraction: float) -> list[Shape]:
+        level = self.levels
+        size = self.patient.atrium_cm * 0.5 * self.wobble[2] * (1.0 + 0.18 * contraction)
+        across = 0.55 * float(np.linalg.norm(right - left))
+        down = rotate(np.array([0.0, 1.0]), self.tilt_rad)
+        centre = 0.5 * (left + right) + down * size * 0.92
+        far = centre + down * size * 1.15
+        side = rotate(np.array([1.0, 0.0]), self.tilt_rad)
+        wall = np.linspace(-1.0, 1.0, 14)[:, None]
+        roof = far + side * wall * across * 1.7 - down * (wall**2) * 0.8
+        return [
+            Shape(
+                ellipse(tuple(centre), (across + 0.3, size * 1.15), self.tilt_rad),
+                level.myocardium - 1,
+            ),
+            Shape(
+                ellipse(tuple(centre), (across * 0.98, size * 1.02), self.tilt_rad),
+                level.blood,
+                blood=True,
+            ),
+            Shape(roof, level.pericardium - 3, 0.35 * self.wobble[3]),
+        ]
+
+    def _mitral(
+        self, left: np.ndarray, right: np.ndarray, opening: float, reach: float
+    ) -> list[Shape]:
+        """Two leaflets hinged at the annulus, meeting when closed, hanging into the ventricle when open."""
+        across = right - left
+        up = np.array([across[1], -across[0]]) / max(float(np.linalg.norm(across)), 1e-6)
+        length = reach * float(np.linalg.norm(across))
+        shapes = []
+        for hinge, towards in ((left, across), (right, -across)):
+            direction = towards / max(float(np.linalg.norm(towards)), 1e-6)
+            angle = np.deg2rad(8.0 + 62.0 * opening)
+            tip = hinge + length * 0.82 * (np.cos(angle) * direction + np.sin(angle) * up)
+            middle = hinge + 0.5 * (tip - hinge) + 0.12 * length * up
+            shapes.append(Shape(np.stack([hinge, middle, tip]), self.levels.valve, 0.16))
+            shapes.append(Shape(ellipse(tuple(hinge), (0.28, 0.24)), self.levels.valve + 2))
+        return shapes
+
+    def _material(self, transverse: float, longitudinal: float) -> Material:
+        """Where tissue was at end-diastole: the wall moves with the cavity, the surroundings less."""
+        radius = self.width_cm / 2
+        shift = radius * (1.0 - transverse)
+
+        def back(points: np.ndarray) -> np.ndarray:
+            local = rotate(points - self.apex, -self.tilt_rad)
+            across, along = local[..., 0], local[..., 1]
+            beyond = np.clip(np.abs(across) - radius * transverse, 0.0, None)
+            fade = np.exp(-((beyond / 1.8) ** 2))
+            across_ed = across + np.sign(across) * shift * fade * np.clip(
+                np.abs(across) / (radius * transverse), 0, 1
+            )
+            depth_fade = np.exp(-((np.clip(along - self.patient.length_cm, 0.0, None) / 4.0) ** 2))
+            along_ed = along * (1.0 + (1.0 / longitudinal - 1.0) * fade * depth_fade)
+            return rotate(np.stack([across_ed, along_ed], axis=-1), self.tilt_rad) + self.apex
+
+        return back
