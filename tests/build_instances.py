@@ -10,9 +10,9 @@ import numpy as np
 import simplejpeg
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels.encoders import RLELosslessEncoder
+from pydicom.pixels.encoders.base import RLELosslessEncoder
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 US, US_MULTI = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"
 DX, DX_RAW, CR = (
@@ -57,16 +57,24 @@ def encode_frame(frame: np.ndarray, transfer_syntax_uid: str) -> bytes:
         if pixels.ndim == 2:
             return simplejpeg.encode_jpeg(pixels[..., np.newaxis], 98, "GRAY", "Gray")
         return simplejpeg.encode_jpeg(pixels, 98, "RGB", "444")
+    if transfer_syntax_uid == EXTENDED:
+        return bytes(imagecodecs.jpeg8_encode(pixels, 100, bitspersample=12))
     if transfer_syntax_uid in (LOSSLESS, SV1):
         bits = pixels.dtype.itemsize * 8
-        return imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1, bitspersample=bits)
+        return bytes(
+            imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1, bitspersample=bits)
+        )
     if transfer_syntax_uid == LS:
-        return imagecodecs.jpegls_encode(pixels)
+        return bytes(imagecodecs.jpegls_encode(pixels))
     if transfer_syntax_uid == J2K_LOSSLESS:
-        return imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True, mct=True)
+        return bytes(
+            imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True, mct=True)
+        )
     if transfer_syntax_uid == J2K:
-        return imagecodecs.jpeg2k_encode(
-            pixels, 50, codecformat="j2k", reversible=False, mct=pixels.ndim == 3
+        return bytes(
+            imagecodecs.jpeg2k_encode(
+                pixels, 50, codecformat="j2k", reversible=False, mct=pixels.ndim == 3
+            )
         )
     raise ValueError(transfer_syntax_uid)
 
@@ -189,7 +197,7 @@ def ecg(*groups: Dataset) -> Dataset:
 def save(ds: Dataset, path: Path, transfer_syntax_uid: str = EXPLICIT) -> Path:
     """Write an instance as Part 10 and return its path."""
     ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = transfer_syntax_uid
+    ds.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     ds.save_as(path, enforce_file_format=True)

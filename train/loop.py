@@ -199,7 +199,8 @@ class _StageRun:
                 scores = self._task.validate(
                     self._network, self._validation, self._recipe.run.validate_on
                 )
-            if is_last_stage and scores[self._task.score] < (trainer.progress.best or np.inf):
+            best_so_far = np.inf if trainer.progress.best is None else trainer.progress.best
+            if is_last_stage and scores[self._task.score] < best_so_far:
                 p = trainer.progress
                 trainer.progress = checkpoint.Progress(
                     p.stage, p.step, p.elapsed_s, p.total_steps, scores[self._task.score]

@@ -133,6 +133,8 @@ def load_recipe(path: Path) -> Recipe:
         return TypeAdapter(Recipe).validate_python(table)
     except ValidationError as error:
         problems = [
-            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
+            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}"
+            for e in error.errors()
+            if e["type"] != "too_short" or not table.get("stage")  # else it repeats a bad stage
         ]
         raise RecipeError(problems) from error

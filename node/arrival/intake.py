@@ -185,7 +185,6 @@ def _identity_gap(header: Header) -> str | None:
     claims = {
         "study": header.study_instance_uid,
         "series": header.series_instance_uid,
-        "patient": header.patient_id,
     }
     missing = [name for name, value in claims.items() if not value]
     return f"no_identity: {' and '.join(missing)} missing or malformed" if missing else None

@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.arrival.intake import Intake, StoreRequest, StoreStatus
-from node.arrival.part10 import read_head
+from node.arrival.intake import Intake, StoreStatus
+from node.arrival.part10 import MAX_HEAD_BYTES, read_head
 from node.errors import BadObjectError, StorageFullError
 
-_HEAD_BYTES = 1 << 20
-_CHUNK_BYTES = 1 << 20
 _MEANINGS = {
     StoreStatus.SOP_CLASS_NOT_SUPPORTED: "its SOP class is not supported",
     StoreStatus.OUT_OF_RESOURCES: "it could not be stored: the disk is full or failed",
@@ -51,26 +49,13 @@ def take_in(path: Path, intake: Intake) -> Found:
     """Store one instance by the same steps as over the network."""
     try:
         with path.open("rb") as stream:
-            head = read_head(stream.read(_HEAD_BYTES))
-            request = StoreRequest(
-                head.sop_class_uid, head.sop_instance_uid, head.transfer_syntax_uid, ""
-            )
-            part = intake.begin(request)
-            stream.seek(head.dataset_at)
-            try:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    part.write(chunk)
-            except (BadObjectError, StorageFullError, OSError):
-                part.discard()
-                raise
+            uid = read_head(stream.read(MAX_HEAD_BYTES)).sop_instance_uid
+        status = intake.take_file(path, "")
     except (BadObjectError, StorageFullError) as error:
         return Found(path, problem=str(error))
     except OSError as error:
         return Found(path, problem=f"it can't be read: {error.strerror}")
-    status = intake.take(part, request)
-    if status is not StoreStatus.SUCCESS:
-        return Found(path, head.sop_instance_uid, _MEANINGS[status])
-    return Found(path, head.sop_instance_uid)
+    return Found(path, uid, _MEANINGS.get(status, ""))
 
 
 def _looks_like_dicom(path: Path) -> bool:

@@ -26,6 +26,7 @@ from models.inputs import Decoded, TypedInput
 from node.decode.answer import encode, to_bytes
 from node.decode.examined import Examined
 from node.decode.instance import read_facts, read_header
+from node.decode.instance_stream import InstanceStream
 from node.decode.layout import read_layout
 from node.decode.limits import Limits
 from node.decode.radiograph import decode_radiograph
@@ -55,7 +56,7 @@ def examine(path: Path, scratch: Scratch, decoded_bytes: int) -> Examined:
     BadObjectError
         The object contradicts itself, the standard or our limits.
     """
-    with path.open("rb") as stream:
+    with InstanceStream(path) as stream:
         ds, transfer_syntax_uid, element = read_header(stream, path)
         facts, notes = read_facts(ds, transfer_syntax_uid, element)
         if facts.obstacle:

@@ -107,6 +107,8 @@ def _compressed(ds: Dataset, element: PixelElement, layout: PixelLayout) -> Iter
         count += 1
     if count != layout.frames:
         raise BadObjectError(f"{layout.frames} frames announced, {count} found")
+    if next(found, b""):
+        raise BadObjectError(f"{layout.frames} frames announced, more found")
 
 
 def _native(element: PixelElement, layout: PixelLayout) -> Iterator[Frame]:
@@ -118,6 +120,8 @@ def _native(element: PixelElement, layout: PixelLayout) -> Iterator[Frame]:
             f"PixelData holds {element.length} bytes, "
             f"{layout.frames} frames need {size * layout.frames}"
         )
+    if element.length >= size * (layout.frames + 1):
+        raise BadObjectError(f"{layout.frames} frames announced, PixelData holds more")
     element.stream.seek(element.offset)
     swapped = layout.is_big_endian and layout.bits_allocated == 8 and element.vr == "OW"
     for number in range(layout.frames):

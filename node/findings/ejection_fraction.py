@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.cards import Card
+from models.heatmap import merge_windows, normalise, window_indices
 from models.heart_phase import end_diastole, end_systole
 from models.inputs import Clip
 from models.preprocess import clip_starts, window_frames
@@ -106,14 +107,19 @@ class EjectionFraction:
         frames = subject.reduced
         starts = _covering_starts(len(frames))
         result = networks.run(self.network, "explain", _stack(frames, starts))
-        maps = np.asarray(result["heat"], dtype=np.float32)
-        joined, positions = _join(maps, starts, len(frames))
+        indices = np.stack(
+            [
+                window_indices(start, _LENGTH, _PERIOD, len(frames[start::_PERIOD]))
+                for start in starts
+            ]
+        )
+        maps = normalise(merge_windows(result["heat"], indices, len(frames)))
         diastolic, systolic = observation["frame"] - 1, observation["systolic_frame"] - 1
         outlines = {diastolic: np.asarray(observation["ed_outline"], dtype=np.float64)}
         outlines.setdefault(systolic, np.asarray(observation["es_outline"], dtype=np.float64))
         return Explanation(
-            maps=joined,
-            positions=positions,
+            maps=maps,
+            positions=np.arange(len(frames), dtype=np.float64),
             window=subject.window,
             outlines=outlines,
             headline=self.headline(observation),
@@ -171,22 +177,6 @@ def _covering_starts(frames: int) -> list[int]:
     return sorted(
         {start + offset for start in pairs for offset in (0, 1) if start + offset < frames}
     )
-
-
-def _join(
-    maps: npt.NDArray[np.float32], starts: Sequence[int], frames: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """Average the maps ``(clips, 32, h, w)`` of each source frame; scale over the cine."""
-    total = np.zeros((frames, *maps.shape[2:]), dtype=np.float32)
-    seen = np.zeros(frames, dtype=np.int64)
-    for clip, start in zip(maps, starts, strict=True):
-        at = np.arange(start, min(start + _LENGTH * _PERIOD, frames), _PERIOD)
-        total[at] += clip[: len(at)]
-        seen[at] += 1
-    positions = np.flatnonzero(seen)
-    joined = total[positions] / seen[positions, None, None]
-    strongest = float(np.percentile(joined, 99.5))
-    return np.clip(joined / max(strongest, 1e-12), 0.0, 1.0), positions.astype(np.float64)
 
 
 def _outline(border: npt.NDArray[np.float64], subject: Subject) -> list[list[float]]:

@@ -18,8 +18,8 @@ from models.weights import load_network
 from node.inference.messages import Arrays, HostSettings
 from node.inference.registry import Hosted, HostedTask
 
-ECHO_VIEW = "view_net"
-EJECTION_FRACTION = "echo_e3net"
+VIEW_NET = "view_net"
+ECHO_E3NET = "echo_e3net"
 
 _Tasks = dict[tuple[str, str], HostedTask]
 
@@ -87,8 +87,8 @@ def load_networks(settings: HostSettings) -> Hosted:
     """
     device = Device(settings)
     loaders: dict[str, Callable[[Device], _Tasks]] = {
-        ECHO_VIEW: _echo_view,
-        EJECTION_FRACTION: _ejection_fraction,
+        VIEW_NET: _echo_view,
+        ECHO_E3NET: _ejection_fraction,
     }
     tasks: _Tasks = {}
     problems: dict[str, str] = {}
@@ -101,9 +101,9 @@ def load_networks(settings: HostSettings) -> Hosted:
 
 
 def _echo_view(device: Device) -> _Tasks:
-    loaded, card = load_network(ECHO_VIEW)
+    loaded, card = load_network(VIEW_NET)
     if not isinstance(loaded, ViewNet):
-        raise BadWeightsError(f"the weights of {ECHO_VIEW} are of another network")
+        raise BadWeightsError(f"the weights of {VIEW_NET} are of another network")
     return view_tasks(loaded, device, card.calibration.get("temperature", 1.0))
 
 
@@ -134,20 +134,20 @@ def view_tasks(network: ViewNet, device: Device, temperature: float = 1.0) -> _T
     frames = np.zeros((1, SIZE, SIZE), np.uint8)
     view = np.zeros(1, np.int64)
     return {
-        (ECHO_VIEW, "classify"): HostedTask(
+        (VIEW_NET, "classify"): HostedTask(
             device.infer(classify), device.rows(128, 2048), {"frames": frames}
         ),
         # The heat of all frames of a call has one scale.
-        (ECHO_VIEW, "explain"): HostedTask(
+        (VIEW_NET, "explain"): HostedTask(
             device.explain(explain), device.rows(128, 512), {"frames": frames, "view": view}, True
         ),
     }
 
 
 def _ejection_fraction(device: Device) -> _Tasks:
-    loaded, _ = load_network(EJECTION_FRACTION)
+    loaded, _ = load_network(ECHO_E3NET)
     if not isinstance(loaded, EchoE3Net):
-        raise BadWeightsError(f"the weights of {EJECTION_FRACTION} are of another network")
+        raise BadWeightsError(f"the weights of {ECHO_E3NET} are of another network")
     return ejection_fraction_tasks(loaded, device)
 
 
@@ -175,10 +175,6 @@ def ejection_fraction_tasks(network: EchoE3Net, device: Device) -> _Tasks:
         "valid": np.full(1, FRAMES, np.int64),
     }
     return {
-        (EJECTION_FRACTION, "predict"): HostedTask(
-            device.infer(predict), device.rows(4, 64), example
-        ),
-        (EJECTION_FRACTION, "explain"): HostedTask(
-            device.explain(explain), device.rows(2, 16), example
-        ),
+        (ECHO_E3NET, "predict"): HostedTask(device.infer(predict), device.rows(4, 64), example),
+        (ECHO_E3NET, "explain"): HostedTask(device.explain(explain), device.rows(2, 16), example),
     }

@@ -36,7 +36,7 @@ Material = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What one frame shows: shapes from back to front over a background, and the tissue's motion."""
+    """What one frame shows: shapes from back to front, and how the tissue has moved."""
 
     background_db: float
     shapes: tuple[Shape, ...]

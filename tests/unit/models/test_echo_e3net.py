@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.echo_e3net import EchoE3Net, resize_state
+from models.echo_e3net import EchoE3Net, Tokenizer, resize_state
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_input_side_must_be_a_multiple_of_16() -> None:
 
 def test_token_statistics_are_those_of_the_mapped_channels() -> None:
     torch.manual_seed(0)
-    tokenizer = EchoE3Net(64).border_detector.tokenizers[0]
+    tokenizer = Tokenizer(12, 72, time_steps=32, cells=4)
     x = torch.randn(2, 12, 32, 32, 32)
     with torch.inference_mode():
         tokens = tokenizer(x)
@@ -95,4 +95,6 @@ def test_token_statistics_are_those_of_the_mapped_channels() -> None:
     mean = mapped.mean((4, 6)).flatten(2)
     maximum = mapped.amax((4, 6)).flatten(2)
     variance = mapped.var((4, 6), correction=0).flatten(2)
-    torch.testing.assert_close(tokens, torch.cat([mean, maximum, variance], 1), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        tokens, torch.cat([mean, maximum, variance], 1), rtol=1e-3, atol=1e-5
+    )

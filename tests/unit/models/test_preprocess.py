@@ -31,7 +31,7 @@ def _jpeg_cine(name: str) -> Frames:
     ds = dcmread(ROOT / "sample_dicom" / name)
     encoded = generate_frames(ds.PixelData, number_of_frames=int(ds.NumberOfFrames))
     grey = [cv2.imdecode(np.frombuffer(f, np.uint8), cv2.IMREAD_GRAYSCALE) for f in encoded]
-    return np.asarray(np.stack(grey), np.uint8)
+    return np.array(grey, np.uint8)
 
 
 def _drawn_fan(gap: bool = False, frames: int = 1) -> tuple[Frames, npt.NDArray[np.bool_]]:

@@ -38,7 +38,7 @@ class PolarGrid:
         )
 
     def to_samples(self, points: np.ndarray) -> np.ndarray:
-        """Display cm ``(..., 2)`` to (beam, depth) sample coordinates ``(..., 2)``, centres at integers."""
+        """Map display cm ``(..., 2)`` to (beam, depth) samples, whose centres are at integers."""
         lateral, depth = points[..., 0], points[..., 1] + self.machine.curve_cm
         radius, angle = np.hypot(lateral, depth), np.arctan2(lateral, depth)
         beam = (angle / self.machine.half_angle_rad + 1) / 2 * self.shape[1] - 0.5

@@ -91,8 +91,8 @@ def draw_machine(rng: np.random.Generator, needed_depth_cm: float) -> Machine:
         for _ in range(rng.integers(0, 3))
     )
     return Machine(
-        half_angle_rad=np.deg2rad(rng.uniform(60.0, 95.0)) / 2,
-        depth_cm=float(np.clip(needed_depth_cm * rng.uniform(0.97, 1.25), 11.0, 19.5)),
+        half_angle_rad=np.deg2rad(rng.uniform(60.0, 102.0)) / 2,
+        depth_cm=float(np.clip(needed_depth_cm * rng.uniform(0.97, 1.3), 11.0, 20.0)),
         curve_cm=rng.uniform(0.5, 1.6) if rng.random() < 0.4 else 0.0,
         turn_rad=np.deg2rad(rng.uniform(-3.0, 3.0)),
         shift=(rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02)),
@@ -103,7 +103,7 @@ def draw_machine(rng: np.random.Generator, needed_depth_cm: float) -> Machine:
         attenuation_db_cm=rng.uniform(-0.2, 0.9),
         tgc_db=tuple(rng.normal(0.0, 2.5, 8)),
         beam_gain_db=tuple(rng.normal(0.0, 2.2, 16)),
-        edge_drop_db=rng.uniform(0.0, 14.0),
+        edge_drop_db=rng.uniform(0.0, 22.0),
         shadows=shadows,
         dropout_db=rng.uniform(0.0, 16.0),
         near_clutter_db=rng.uniform(-32.0, -8.0) if rng.random() < 0.7 else none,
@@ -113,7 +113,7 @@ def draw_machine(rng: np.random.Generator, needed_depth_cm: float) -> Machine:
         specular_db=rng.uniform(2.0, 14.0),
         mottle_db=(rng.uniform(1.0, 4.5), rng.uniform(1.0, 4.5)),
         dynamic_range_db=rng.uniform(40.0, 66.0),
-        gain_db=rng.uniform(-13.0, 6.0),
+        gain_db=rng.uniform(-18.0, 6.0),
         gamma=rng.uniform(0.75, 1.5),
         s_curve=rng.uniform(0.0, 0.7),
     )

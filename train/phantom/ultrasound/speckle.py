@@ -44,7 +44,7 @@ class ScattererField:
         sampling is on cell centres.
         """
         cells = self.grid.to_samples(material).astype(np.float32) + 128.0
-        # nearest neighbour keeps the noise white; interpolation would lower its variance between cells
+        # nearest neighbour keeps the noise white; interpolation would lower its variance
         return np.asarray(
             cv2.remap(
                 self.cells,

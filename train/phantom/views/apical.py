@@ -46,8 +46,13 @@ class ApicalView:
         self.wobble = rng.uniform(0.85, 1.15, size=4)
         self.background_db = levels.background
         self.pericardium_width = rng.uniform(0.15, 0.4)
-        self.septum_db = levels.myocardium + rng.uniform(-2.0, 6.0)
+        self.septum_db = levels.myocardium + rng.uniform(-2.0, 9.0)
         self.lateral_db = levels.myocardium + rng.uniform(-6.0, 2.0)
+        # Thin walls along the beam are often not seen at all: the right ventricle's free wall, the
+        # atria's, and the fossa ovalis, through which the atria then seem to be one.
+        self.free_wall_db = levels.myocardium - _often(rng, 0.6, 20.0)
+        self.atrial_db = levels.myocardium - 1.5 - _often(rng, 0.6, 20.0)
+        self.atria_joined = bool(rng.random() < 0.35)
 
     def _place(self, across: np.ndarray, along: np.ndarray) -> np.ndarray:
         """Ventricle coordinates (cm across the axis, cm from the apex) to display cm."""
@@ -94,7 +99,7 @@ class ApicalView:
         return self._place(self._centre(u) + side * across, along - tilt)
 
     def chords(self, contraction: float) -> np.ndarray:
-        """The truth as EchoNet-Dynamic traces it: ``(20, 4)`` x1, y1, x2, y2 in display cm, apex first."""
+        """Truth as EchoNet-Dynamic traces it: ``(20, 4)`` x1, y1, x2, y2, display cm, apex first."""
         u = (np.arange(CHORDS) + 0.5) / CHORDS
         left, right = self.border(u, contraction, -1), self.border(u, contraction, 1)
         return np.concatenate([left, right], axis=1)
@@ -124,6 +129,8 @@ class ApicalView:
         if self.chambers == 4:
             shapes += self._right_heart(left_epi, contraction, float(cycle.mitral_opening[frame]))
         shapes += self._atrium(left[-1], right[-1], contraction)
+        if self.chambers == 4 and self.atria_joined:
+            shapes.append(self._fossa(left[-1]))
         shapes += [
             Shape(np.concatenate([left_epi, middle[::-1]]), self.septum_db),
             Shape(np.concatenate([middle, right_epi[::-1]]), self.lateral_db),
@@ -154,10 +161,10 @@ class ApicalView:
         down = rotate(np.array([0.0, 1.0]), self.tilt_rad)
         centre = 0.5 * (inner[-1] + tricuspid) + down * size * 1.02
         shapes = [
-            Shape(np.concatenate([inner, free[::-1]]), level.myocardium),
+            Shape(np.concatenate([inner, free[::-1]]), self.free_wall_db),
             Shape(
                 ellipse(tuple(centre), (size * 0.98, size * 1.2), self.tilt_rad),
-                level.myocardium - 2,
+                self.atrial_db,
             ),
             Shape(
                 ellipse(tuple(centre), (size * 0.86, size * 1.08), self.tilt_rad),
@@ -182,7 +189,7 @@ class ApicalView:
         return [
             Shape(
                 ellipse(tuple(centre), (across + 0.3, size * 1.15), self.tilt_rad),
-                level.myocardium - 1,
+                self.atrial_db,
             ),
             Shape(
                 ellipse(tuple(centre), (across * 0.98, size * 1.02), self.tilt_rad),
@@ -192,10 +199,15 @@ class ApicalView:
             Shape(roof, level.pericardium - 3, 0.35 * self.wobble[3]),
         ]
 
+    def _fossa(self, crux: np.ndarray) -> Shape:
+        """Blood where the septum between the atria is too thin to be seen."""
+        at = crux + rotate(np.array([-0.2, 0.42 * self.patient.atrium_cm]), self.tilt_rad)
+        return Shape(ellipse(tuple(at), (1.3, 1.1), self.tilt_rad), self.levels.blood, blood=True)
+
     def _mitral(
         self, left: np.ndarray, right: np.ndarray, opening: float, reach: float
     ) -> list[Shape]:
-        """Two leaflets hinged at the annulus, meeting when closed, hanging into the ventricle when open."""
+        """Draw two leaflets hinged at the annulus: meeting when closed, in the ventricle when open."""
         across = right - left
         up = np.array([across[1], -across[0]]) / max(float(np.linalg.norm(across)), 1e-6)
         length = reach * float(np.linalg.norm(across))
@@ -210,7 +222,7 @@ class ApicalView:
         return shapes
 
     def _material(self, transverse: float, longitudinal: float) -> Material:
-        """Where tissue was at end-diastole: the wall moves with the cavity, the surroundings less."""
+        """Map to where tissue was at end-diastole: the wall moves with the cavity, the rest less."""
         radius = self.width_cm / 2
         shift = radius * (1.0 - transverse)
 
@@ -227,3 +239,8 @@ class ApicalView:
             return rotate(np.stack([across_ed, along_ed], axis=-1), self.tilt_rad) + self.apex
 
         return back
+
+
+def _often(rng: np.random.Generator, share: float, most_db: float) -> float:
+    """A loss that some patients have: 0 in the others."""
+    return float(rng.uniform(0.0, most_db)) if rng.random() < share else 0.0

@@ -23,7 +23,7 @@ def _radial_material(centre: np.ndarray, radius: float, scale: float) -> Materia
 
 
 class LongAxisView:
-    """PLAX: right ventricle above, septum, left ventricle to the left, aorta and left atrium to the right.
+    """PLAX: right ventricle above, left ventricle to the left, aorta and left atrium to the right.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class LongAxisView:
         self.pericardium_cm = rng.uniform(0.2, 0.45)
 
     def _place(self, along: np.ndarray, up: np.ndarray) -> np.ndarray:
-        """cm towards the apex (left) and towards the probe from the centre of the base, to display cm."""
+        """Map cm towards the apex (left) and towards the probe, from the base, to display cm."""
         return rotate(np.stack([-along, -up], axis=-1), self.tilt_rad) + self.base
 
     def scene(self, cycle: Cycle, frame: int) -> Scene:
@@ -72,7 +72,11 @@ class LongAxisView:
         rv_top = self._place(along, half + wall + self.rv_cm * (1.0 - 0.15 * contraction))
         rv_free = self._place(along, half + wall + self.rv_cm + 0.4)
         shapes = [
-            Shape(np.concatenate([outside + np.array([0.0, 0.15])]), level.pericardium, self.pericardium_cm),
+            Shape(
+                np.concatenate([outside + np.array([0.0, 0.15])]),
+                level.pericardium,
+                self.pericardium_cm,
+            ),
             Shape(np.concatenate([septum_high, rv_free[::-1]]), level.myocardium),
             Shape(np.concatenate([septum_high, rv_top[::-1]]), level.blood, blood=True),
             Shape(np.concatenate([septum_low, septum_high[::-1]]), level.myocardium + 2),

@@ -119,7 +119,6 @@ def test_refused(bench: Bench, data: bytes, status: StoreStatus) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (dataset(CT_IMAGE, "1.2.3.4", patient=""), "no_identity: patient missing or malformed"),
         (
             element(0x0008, 0x0016, CT_IMAGE.encode() + b"\0")
             + element(0x0008, 0x0018, b"1.2.3.4\0")

@@ -83,7 +83,7 @@ CASES = [
     (build.RLE, _frames(_RLE_OUTSIDE), "offsets of an RLE frame"),
     (build.RLE, _frames(_RLE_SHORT), "the pixel data can't be decoded"),
     (build.RLE, _frames(b"\0" * 10), "shorter than its header"),
-    (build.RLE, _frames(struct.pack("<16I", 3, 64, 70, 80, *[0] * 13) + b"\0" * 64), "one segment"),
+    (build.RLE, _frames(struct.pack("<16I", 3, 64, 70, 80, *[0] * 12) + b"\0" * 64), "one segment"),
 ]
 
 
@@ -100,6 +100,15 @@ def test_fewer_frames_than_announced(tmp_path: Path) -> None:
     ds = build.echo(build.grey_frames(3), build.BASELINE)
     ds.NumberOfFrames = 5
     assert "5 frames announced, 3 found" in _reason(ds, tmp_path, build.BASELINE)
+
+
+@pytest.mark.parametrize("syntax", [build.EXPLICIT, build.BASELINE, build.RLE])
+def test_more_frames_than_announced(syntax: str, tmp_path: Path) -> None:
+    ds = build.echo(build.grey_frames(5), syntax)
+    ds.NumberOfFrames = 3
+    reason = _reason(ds, tmp_path, syntax)
+    assert reason.startswith("3 frames announced")
+    assert reason.endswith("more found" if syntax != build.EXPLICIT else "holds more")
 
 
 def test_an_unknown_transfer_syntax(tmp_path: Path) -> None:

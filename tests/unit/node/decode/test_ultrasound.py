@@ -103,8 +103,8 @@ def test_lossy_colour_is_close(syntax: str, photometric: str, tmp_path: Path) ->
 def test_lossy_grey_is_close(tmp_path: Path) -> None:
     pixels = (np.mgrid[:1, :40, :48].sum(axis=0) * 2).astype(np.uint8)
     for syntax in (build.BASELINE, build.J2K):
-        still = _still(build.echo(pixels, syntax), tmp_path / "", syntax)
-        assert np.abs(still.frame.astype(int) - pixels[0]).max() <= 3
+        still = _still(build.echo(pixels, syntax), tmp_path, syntax)
+        assert np.abs(still.frame.astype(int) - pixels[0]).mean() < 2.0
         (tmp_path / "scratch").unlink()
 
 

@@ -10,7 +10,14 @@ from models.echo_e3net import EchoE3Net
 from models.view_net import ViewNet
 from node.inference.messages import HostSettings
 from node.inference.registry import HostedTask, find_registry
-from node.inference.tasks import Device, ejection_fraction_tasks, load_networks, view_tasks
+from node.inference.tasks import (
+    ECHO_E3NET,
+    VIEW_NET,
+    Device,
+    ejection_fraction_tasks,
+    load_networks,
+    view_tasks,
+)
 
 CPU = HostSettings("cpu", "float32", threads=1)
 
@@ -28,15 +35,15 @@ def draw(*shape: int) -> np.ndarray:
 
 def test_views(tasks: dict[tuple[str, str], HostedTask]) -> None:
     frames = draw(3, 112, 112)
-    out = tasks["echo_view", "classify"].compute({"frames": frames})
+    out = tasks[VIEW_NET, "classify"].compute({"frames": frames})
     assert out["probabilities"].shape == out["logits"].shape == (3, 5)
     assert out["features"].shape == (3, 352)
     assert np.allclose(out["probabilities"].sum(1), 1, atol=1e-5)
-    heat = tasks["echo_view", "explain"].compute({"frames": frames, "view": np.full(3, 2)})["heat"]
+    heat = tasks[VIEW_NET, "explain"].compute({"frames": frames, "view": np.full(3, 2)})["heat"]
     assert heat.shape == (3, 112, 112)
     assert 0 <= heat.min() <= heat.max() <= 1
     with pytest.raises(ValueError, match="one view"):
-        tasks["echo_view", "explain"].compute({"frames": frames, "view": np.arange(3)})
+        tasks[VIEW_NET, "explain"].compute({"frames": frames, "view": np.arange(3)})
 
 
 def test_ejection_fraction_does_not_depend_on_the_batch(
@@ -44,12 +51,12 @@ def test_ejection_fraction_does_not_depend_on_the_batch(
 ) -> None:
     arrays = {"clips": draw(2, 32, 112, 112), "valid": np.array([32, 20])}
     second = {name: array[1:] for name, array in arrays.items()}
-    predict = tasks["ejection_fraction", "predict"].compute
+    predict = tasks[ECHO_E3NET, "predict"].compute
     both, single = predict(arrays), predict(second)
     assert (both["ef"].shape, both["borders"].shape) == ((2,), (2, 2, 20, 4))
     for name in ("ef", "borders"):
         assert np.allclose(both[name][1:], single[name], rtol=1e-4, atol=1e-5)
-    explain = tasks["ejection_fraction", "explain"].compute
+    explain = tasks[ECHO_E3NET, "explain"].compute
     heat = explain(arrays)["heat"]
     assert heat.shape == (2, 32, 112, 112)
     # An untrained network has hardly a gradient, and heat is relative: rounding shows.
@@ -74,14 +81,14 @@ def test_a_gpu_agrees_with_the_cpu(tasks: dict[tuple[str, str], HostedTask]) -> 
     gpu = Device(HostSettings("cuda"))
     hosted = view_tasks(view, gpu) | ejection_fraction_tasks(fraction, gpu)
     arrays = {"clips": draw(2, 32, 112, 112), "valid": np.array([32, 32])}
-    there = hosted["ejection_fraction", "predict"].compute(arrays)["ef"]
-    here = tasks["ejection_fraction", "predict"].compute(arrays)["ef"]
+    there = hosted[ECHO_E3NET, "predict"].compute(arrays)["ef"]
+    here = tasks[ECHO_E3NET, "predict"].compute(arrays)["ef"]
     assert np.allclose(there, here, rtol=1e-2)
 
 
 def test_a_network_without_weights_is_a_problem_and_not_the_end() -> None:
     hosted = load_networks(CPU)
-    assert set(hosted.networks) | set(hosted.problems) == {"echo_view", "ejection_fraction"}
+    assert set(hosted.networks) | set(hosted.problems) == {VIEW_NET, ECHO_E3NET}
 
 
 def test_the_registry_of_the_node_is_found() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.inference.heatmap import PADDING, merge_windows, normalise, window_indices
+from models.heatmap import PADDING, merge_windows, normalise, window_indices
 
 
 def flat(values: list[list[float]]) -> np.ndarray:
