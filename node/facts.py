@@ -30,7 +30,8 @@ _NEVER_DECODED = (
     (r"66(\..*)?", "raw data, registration or segmentation"),
 )
 _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
-_DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
+#: Transfer syntaxes that are never read: inflating could take any amount of memory.
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ class InstanceFacts:
     @property
     def obstacle(self) -> str:
         """Why the instance can't become a typed input, for people; empty when it can."""
-        if self.transfer_syntax_uid in _DEFLATED:
+        if self.transfer_syntax_uid in DEFLATED:
             return "deflated transfer syntax"
         if self.is_ecg:
             return "" if self.has_waveforms else "ECG without waveforms"

@@ -113,7 +113,7 @@ class FindingOutcome:
     Attributes
     ----------
     reason
-        A sentence for people; empty when analysed.
+        A sentence for people; when analysed what was unusual, or nothing.
     observation
         JSON text made and read by the finding, None when there is none.
     sort_key

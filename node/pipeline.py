@@ -102,7 +102,7 @@ class Pipeline:
         outcomes: list[FindingOutcome] = []
         captures: list[StoredObject] = []
         for finding in takers:
-            outcome, observation = self._read(finding, subject)
+            outcome, observation = self._read(finding, subject, "; ".join(examined.notes))
             outcomes.append(outcome)
             if observation is not None and self.with_captures:
                 header = dcmread(path, stop_before_pixels=True)
@@ -128,7 +128,7 @@ class Pipeline:
         return objects
 
     def _read(
-        self, finding: Finding, subject: Subject
+        self, finding: Finding, subject: Subject, notes: str
     ) -> tuple[FindingOutcome, Observation | None]:
         try:
             observation = finding.analyse(subject, self.networks, self.cards[finding.network])
@@ -137,7 +137,7 @@ class Pipeline:
         except NotAnalysableError as error:
             return FindingOutcome(finding.name, "not_analysed", str(error)), None
         subject.earlier[finding.name] = observation
-        return FindingOutcome(finding.name, "analysed", "", to_text(observation)), observation
+        return FindingOutcome(finding.name, "analysed", notes, to_text(observation)), observation
 
     def _capture(
         self,

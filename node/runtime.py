@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class Runtime:
         decode = settings.decode
         self.decoder = DecodePool(
             decode.children, decode.memory_mb, decode.timeout_s, decode.max_decoded_mb,
-            _scratch(data_dir),
+            _scratch(data_dir, decode.max_decoded_mb * _MIB),
         )  # fmt: skip
         self.couriers = [self._courier(destination) for destination in settings.destination]
         self.workers = self._workers()
@@ -197,10 +198,11 @@ def _sender(destination: Destination, ae_title: str) -> Sender:
     return FolderSender(destination.path)
 
 
-def _scratch(data_dir: DataDir) -> Path:
+def _scratch(data_dir: DataDir, needed_bytes: int) -> Path:
     """A folder in memory that belongs to this data directory, or one inside it."""
     memory = Path("/dev/shm")
-    if not memory.is_dir():
+    # a container's default of 64 MB does not hold one clip
+    if not memory.is_dir() or shutil.disk_usage(memory).free < needed_bytes:
         return data_dir.work
     name = hashlib.sha256(str(data_dir.path.resolve()).encode()).hexdigest()[:16]
     return memory / f"cardionode-{name}"

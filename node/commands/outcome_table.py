@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.table import Table
 
@@ -15,13 +15,13 @@ from node.observations import from_text
 _TITLES = {finding.name: finding for finding in FINDINGS}
 
 
-def outcome_table(studies: Iterable[StudyDetail], names: Mapping[str, str]) -> Table:
+def outcome_table(studies: Iterable[StudyDetail], names: Mapping[str, Sequence[str]]) -> Table:
     """One row for each instance and finding.
 
     Parameters
     ----------
     names
-        What people call an instance, by SOP Instance UID.
+        What people call the instances of a SOP Instance UID, in order of arrival.
     """
     return table(
         "What was found", ("instance", "finding", "result", "reason"), _rows(studies, names)
@@ -31,18 +31,20 @@ def outcome_table(studies: Iterable[StudyDetail], names: Mapping[str, str]) -> T
 def said(outcome: FindingOutcome) -> tuple[str, str]:
     """The result and the reason of one outcome."""
     if outcome.observation is not None and outcome.finding in _TITLES:
-        return _TITLES[outcome.finding].headline(from_text(outcome.observation)), ""
+        return _TITLES[outcome.finding].headline(from_text(outcome.observation)), outcome.reason
     state = "not routed" if outcome.finding == ANY_FINDING else outcome.state.replace("_", " ")
     return state, outcome.reason
 
 
 def _rows(
-    studies: Iterable[StudyDetail], names: Mapping[str, str]
+    studies: Iterable[StudyDetail], names: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, str, str, str]]:
+    left = {uid: list(known) for uid, known in names.items()}
     for study in studies:
         for instance in study.instances:
             row = instance.row
-            name = names.get(row.sop_instance_uid, f"instance {row.id}")
+            known = left.get(row.sop_instance_uid)
+            name = known.pop(0) if known else f"instance {row.id}"
             if row.state is InstanceState.QUARANTINED:
                 yield name, "-", "quarantined", row.reason
                 continue

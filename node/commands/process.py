@@ -105,7 +105,10 @@ def _studies(runtime: Runtime) -> list[StudyDetail]:
 
 def _tell(found: Sequence[Found], studies: Sequence[StudyDetail], out: Path, failed: int) -> int:
     console = stdout()
-    names = {f.sop_instance_uid: f.path.name for f in found if f.sop_instance_uid}
+    names: dict[str, list[str]] = {}
+    for instance in found:
+        if not instance.problem:
+            names.setdefault(instance.sop_instance_uid, []).append(instance.path.name)
     console.print(outcome_table(studies, names))
     refused = [f for f in found if f.problem]
     if refused:

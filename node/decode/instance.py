@@ -24,9 +24,8 @@ from node.decode.pixels import PixelElement, find_pixels
 from node.decode.regions import read_regions, spacing_of
 from node.decode.timing import frame_times, heart_rate_bpm, r_wave_times_ms
 from node.errors import BadObjectError
-from node.facts import InstanceFacts
+from node.facts import DEFLATED, InstanceFacts
 
-_DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
 _ALWAYS_LOSSY = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
 # ImageType value 4 of ultrasound objects, hexadecimal (PS3.3 C.8.5.6.1.1).
 _M_MODE_BITS, _SPECTRAL_BITS, _COLOUR_BITS, _VOLUME_BITS = 0x0022, 0x000C, 0x0130, 0x0040
@@ -73,7 +72,7 @@ def read_header(stream: BinaryIO, path: Path) -> tuple[Dataset, str, PixelElemen
     transfer_syntax_uid = text(meta, "TransferSyntaxUID")
     if not transfer_syntax_uid:
         raise BadObjectError("the file meta information names no transfer syntax")
-    if transfer_syntax_uid in _DEFLATED:
+    if transfer_syntax_uid in DEFLATED:
         ds = Dataset()
         ds.SOPClassUID = meta.get("MediaStorageSOPClassUID", "")
         return ds, transfer_syntax_uid, None

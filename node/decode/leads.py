@@ -10,9 +10,9 @@ from node.decode.attributes import items, text
 
 # The last number is the same in both schemes (PS3.16 CID 3001; ISO/IEEE 11073-10101 Annex A).
 _SUFFIXES = {
-    1: "I", 2: "II", 3: "V1", 4: "V2", 5: "V3", 6: "V4", 7: "V5", 8: "V6", 9: "V7", 11: "V3R",
-    12: "V4R", 13: "V5R", 14: "V6R", 15: "V7R", 16: "X", 17: "Y", 18: "Z", 61: "III", 62: "aVR",
-    63: "aVL", 64: "aVF", 66: "V8", 67: "V9", 68: "V8R", 69: "V9R",
+    1: "I", 2: "II", 3: "V1", 4: "V2", 5: "V3", 6: "V4", 7: "V5", 8: "V6", 9: "V7", 10: "V2R",
+    11: "V3R", 12: "V4R", 13: "V5R", 14: "V6R", 15: "V7R", 16: "X", 17: "Y", 18: "Z",
+    61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 66: "V8", 67: "V9", 68: "V8R", 69: "V9R",
 }  # fmt: skip
 _PATTERNS = {"MDC": r"2:(\d{1,3})", "SCPECG": r"5\.6\.3-9-(\d{1,3})"}
 _NAMES = {

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.cards import Card
-from models.heatmap import merge_windows, normalise, window_indices
 from models.heart_phase import end_diastole, end_systole
+from models.heatmap import merge_windows, normalise, window_indices
 from models.inputs import Clip
 from models.preprocess import clip_starts, window_frames
 from models.volumes import disc_sum_ejection_fraction
