@@ -1,0 +1,123 @@
+"""The worker: every way in which a job can end leaves a state with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from node.errors import BadObjectError, DecoderDiedError, HostDiedError
+from node.ledger import Ledger
+from node.ledger_records import Arrival, FindingOutcome
+from node.pipeline import Analysis, Pipeline
+from node.worker import Worker
+
+NOW = 1_000_000.0
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Stages:
+    """Stands where the pipeline is: does what the test says."""
+
+    def __init__(self, analyse: Callable[[], Analysis]) -> None:
+        self._analyse = analyse
+
+    def analyse(self, instance: Any) -> Analysis:
+        return self._analyse()
+
+    def report(self, *_: Any) -> list[Any]:
+        return []
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+    with Ledger.open(tmp_path / "ledger.sqlite", clock) as opened:
+        opened.record_arrival(
+            Arrival("a" * 64, 1, "1.2", "1.2.3", "1.2.4", "1.2.5", "1.2.840.10008.1.2.1", "US",
+                    "", "ECHO", False)
+        )  # fmt: skip
+        yield opened
+
+
+def worker(ledger: Ledger, clock: Clock, analyse: Callable[[], Analysis]) -> Worker:
+    return Worker("w", ledger, cast(Pipeline, Stages(analyse)), (), clock)
+
+
+def failing(error: Exception) -> Callable[[], Analysis]:
+    def analyse() -> Analysis:
+        raise error
+
+    return analyse
+
+
+def counts(ledger: Ledger, what: str) -> dict[str, int]:
+    return {state: n for state, n in ledger.counts()[what].items() if n}
+
+
+def test_analysis_ends_in_its_outcomes(ledger: Ledger, clock: Clock) -> None:
+    outcome = FindingOutcome("echo_view", "not_analysed", "too dark")
+    one = worker(ledger, clock, lambda: Analysis((outcome,)))
+    assert one.work_once()
+    assert not one.work_once()
+    assert counts(ledger, "jobs") == {"done": 1}
+    assert [o.reason for _, o in ledger.study_outcomes("1.2.5")] == ["too dark"]
+
+
+def test_bad_object_is_quarantined_with_its_reason(ledger: Ledger, clock: Clock) -> None:
+    worker(ledger, clock, failing(BadObjectError("frames are cut off"))).work_once()
+    assert counts(ledger, "instances") == {"quarantined": 1}
+    study = ledger.study("1.2.5")
+    assert study is not None and study.instances[0].row.reason == "frames are cut off"
+
+
+def test_decoder_death_is_tried_once_more_then_quarantined(ledger: Ledger, clock: Clock) -> None:
+    one = worker(ledger, clock, failing(DecoderDiedError("killed by signal 11")))
+    one.work_once()
+    assert counts(ledger, "jobs") == {"retry": 1}
+    clock.now += 3600
+    one.work_once()
+    assert counts(ledger, "instances") == {"quarantined": 1}
+
+
+def test_dead_host_is_tried_again_later(ledger: Ledger, clock: Clock) -> None:
+    one = worker(ledger, clock, failing(HostDiedError()))
+    one.work_once()
+    assert counts(ledger, "jobs") == {"retry": 1}
+    assert not one.work_once()
+    clock.now += 3600
+    assert one.work_once()
+
+
+def test_bug_fails_the_job_and_not_the_worker(ledger: Ledger, clock: Clock) -> None:
+    one = worker(ledger, clock, failing(ZeroDivisionError("secret")))
+    assert one.work_once()
+    assert counts(ledger, "jobs") == {"failed": 1}
+    study = ledger.study("1.2.5")
+    assert study is not None
+    assert "ZeroDivisionError" in study.jobs[0].reason and "secret" not in study.jobs[0].reason
+
+
+def test_lost_lease_changes_nothing(ledger: Ledger, clock: Clock) -> None:
+    outcome = FindingOutcome("echo_view", "not_analysed", "late")
+
+    def slow() -> Analysis:
+        clock.now += 10_000
+        ledger.requeue_expired_leases()
+        return Analysis((outcome,))
+
+    assert worker(ledger, clock, slow).work_once()
+    assert ledger.study_outcomes("1.2.5") == []
+    assert counts(ledger, "jobs").keys() <= {"retry", "waiting"}
