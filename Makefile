@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test campaign check format clean
+.PHONY: help setup demo test bench campaign check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: setup ## send the sample studies through a node and show what comes back
 
 test: setup ## run the tests (TESTS=tests/unit narrows them, PYTEST_ARGS adds options)
 	$(BIN)/python -m pytest -m "not campaign" $(PYTEST_ARGS) $(TESTS)
+
+bench: setup ## measure from the last byte of a cine to its report (BENCH_ARGS="--rounds 9")
+	$(BIN)/python -m tests.benchmarks.turnaround $(BENCH_ARGS)
 
 campaign: setup ## run the long fault and fuzz campaigns (hours)
 	$(BIN)/python -m pytest -m campaign --timeout 0 $(PYTEST_ARGS) $(TESTS)

@@ -46,10 +46,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs: one line of 
 
 @app.callback()
 def cardionode() -> None:
-    """A DICOM node for cardiac AI: studies in by C-STORE, structured reports and overlays out.
+    """A DICOM node for cardiac AI: studies in by C-STORE, reports and overlays out.
 
-    Try [bold]cardionode demo[/bold] first; it needs no settings. Then copy deploy/node.toml, adapt
-    it, and start a node:
+    Try [bold]cardionode demo[/bold] first; it needs no settings. Then copy
+    deploy/node.toml, adapt it, and start a node:
 
     [bold]cardionode check-config node.toml[/bold]
 
@@ -94,8 +94,8 @@ def process(
 
     [bold]cardionode process sample_dicom --out results[/bold]
 
-    Results lie in DIR as <study uid>/<series number>_<finding>_<sr|capture>.dcm, and each
-    capture's middle frame as PNG beside it.
+    Results lie in DIR as <study uid>/<series number>_<finding>_<sr|capture>.dcm,
+    and each capture's middle frame as PNG beside it.
     """
     from node.commands.process import process as command
 
@@ -162,7 +162,9 @@ def replay(study: Study, config: Config = Path("node.toml")) -> None:
 def demo(
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Keep the results here; else they go."),
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Where results stay; demo_results without it."
+        ),
     ] = None,
 ) -> None:
     """Start a node and a receiver, send the sample studies, and show what came back."""

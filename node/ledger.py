@@ -228,6 +228,10 @@ class Ledger:
         """The stored results of every revision, oldest first."""
         return self._read(lambda c: views.study_results(c, study_uid))
 
+    def object_digests(self) -> set[str]:
+        """SHA-256 of every result object that counts: in a report, or held for one."""
+        return self._read(views.object_digests)
+
     # ---- deliveries
 
     def claim_delivery(self, destination: str, lease_s: float) -> Delivery | None:

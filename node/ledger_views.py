@@ -105,6 +105,12 @@ def has_blob(connection: Connection, sha256: str) -> bool:
     return _any(connection, select(exists().where(instances.c.sha256 == sha256)))
 
 
+def object_digests(connection: Connection) -> set[str]:
+    """Digests of every result object that is in a report or held for one."""
+    query = select(results.c.sha256).union(select(captures.c.sha256))
+    return set(connection.execute(query).scalars())
+
+
 def study_events(connection: Connection, study_uid: str) -> list[Event]:
     """What happened to a study, oldest first."""
     rows = _rows(connection, events, events.c.study_uid == study_uid)

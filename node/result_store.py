@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 
 from pydicom import Dataset
@@ -63,10 +64,25 @@ class ResultStore:
             instance_sop_uid=instance_sop_uid,
         )
 
-    def sweep(self) -> None:
-        """Remove parts that a killed node left behind."""
-        for part in self._folder.glob("*/*.part"):
-            part.unlink()
+    def sweep(self, known: Collection[str]) -> int:
+        """Remove what a killed node left behind: parts, and objects that no job finished with.
+
+        Call it before any job runs; the job that made such an object will run again.
+
+        Parameters
+        ----------
+        known
+            Digests of the objects that the ledger holds.
+
+        Returns
+        -------
+        How many were removed.
+        """
+        left = [path for path in self._folder.glob("??/*.dcm") if path.stem not in known]
+        left += self._folder.glob("??/*.part")
+        for path in left:
+            path.unlink()
+        return len(left)
 
 
 def _write_durably(target: Path, content: bytes) -> None:

@@ -69,6 +69,7 @@ class Runtime:
             decode.children, decode.memory_mb, decode.timeout_s, decode.max_decoded_mb,
             _scratch(data_dir, decode.max_decoded_mb * _MIB),
         )  # fmt: skip
+        self.store = ResultStore(data_dir.path, data_dir.results)
         self.couriers = [self._courier(destination) for destination in settings.destination]
         self.workers = self._workers()
         self.timers = Timers(self._complete_studies, self.ledger.requeue_expired_leases)
@@ -82,6 +83,7 @@ class Runtime:
             The networks could not be loaded.
         """
         self.spool.sweep(self.ledger.has_blob)
+        self.store.sweep(self.ledger.object_digests())
         self.ledger.recover()
         self.executor.start()
         for courier in self.couriers:
@@ -119,7 +121,12 @@ class Runtime:
 
     def _workers(self) -> list[Worker]:
         pipeline = build_pipeline(
-            self.settings, self.data_dir, self.decoder, self.executor, self.spool.path_of
+            self.settings,
+            self.data_dir,
+            self.decoder,
+            self.executor,
+            self.spool.path_of,
+            self.store,
         )
         names = [destination.name for destination in self.settings.destination]
         return [
@@ -165,6 +172,7 @@ def build_pipeline(
     decoder: DecodePool,
     executor: LocalExecutor,
     blob: Callable[[str], Path],
+    store: ResultStore,
 ) -> Pipeline:
     """Put the stages together.
 
@@ -180,7 +188,7 @@ def build_pipeline(
         decoder=decoder,
         networks=executor,
         blob=blob,
-        store=ResultStore(data_dir.path, data_dir.results),
+        store=store,
         node_version=node_version(),
         device_uid=derive_uid("device", hashlib.sha256(data_dir.site_key()).hexdigest()),
         with_captures=settings.findings.captures == "all",

@@ -16,7 +16,7 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 
-_LONGEST_ANSWER_S = 0.1
+_LONGEST_ANSWER_S = 0.3
 
 
 class RememberingPacs:
@@ -49,6 +49,12 @@ class RememberingPacs:
         """Digests of the datasets that came, by SOP Instance UID, in the order of coming."""
         with self._lock:
             return {uid: list(digests) for uid, digests in self._copies.items()}
+
+    @property
+    def count(self) -> int:
+        """How many datasets have come."""
+        with self._lock:
+            return sum(map(len, self._copies.values()))
 
     def _store(self, event: evt.Event) -> int:
         content = event.request.DataSet.getvalue()

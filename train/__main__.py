@@ -17,8 +17,11 @@ from models.cards import WEIGHTS_FOLDER
 from train.export import evaluate as score
 from train.export import export, trained_network
 from train.loop import Trainer
+from train.phantom.clip import VIEWS
 from train.phantom.cohort import CohortPlan, write_cohort
+from train.phantom.dicom_study import write_study
 from train.recipe import Recipe, RecipeError, load_recipe
+from train.weights_page import read_cards, weights_page, write_page
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,7 +60,9 @@ def phantom(
         list[str] | None, typer.Option(help="`ef`, `view`; both when left out. Repeatable.")
     ] = None,
 ) -> None:
-    """Simulate a cohort: apical clips with ejection fraction and borders, frames with views.
+    """Simulate a cohort as arrays: apical clips with ejection fraction and borders, and frames.
+
+    `studies` writes the same patients as DICOM.
 
     About 0.9 MB of disk for a clip (two a patient) and 12 kB for a frame.
     """
@@ -68,6 +73,45 @@ def phantom(
         row = progress.add_task("simulating", total=patients * len(parts))
         plan = CohortPlan(patients, seed, view_frames, processes)
         write_cohort(out, plan, parts, lambda: progress.advance(row))
+
+
+@app.command()
+def studies(
+    out: Annotated[Path, typer.Option(help="Gets one folder per patient.")],
+    patients: Annotated[int, typer.Option(min=1, help="How many patients to simulate.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Decides every patient; another than a training's.")
+    ] = 77,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first patient.")] = 0,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(VIEWS)}; all when left out. Repeatable."),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=2, help="Frames per clip, 25 to 62 a second.")] = 64,
+) -> None:
+    """Simulate patients as DICOM studies, as an echo machine would send them.
+
+    A patient's folder holds `<view>.dcm` for each view, 480 x 640, JPEG, calibrated, with a
+    running ECG, and `truth.json`: ejection fraction, volumes, R peaks, and the borders of the
+    ventricle in pixels. About 1.5 MB and two seconds for a clip of 64 frames. The patients of
+    seed 77 are in no cohort that the weights in this repository were trained on.
+
+    Try a node on three of them:
+
+    `python -m train studies --out data/studies --patients 3 --view A4C --view A2C`
+
+    `cardionode process data/studies --out data/results`
+    """
+    views = tuple(view or VIEWS)
+    if unknown := [v for v in views if v not in VIEWS]:
+        raise typer.BadParameter(
+            f"{unknown[0]} is not one of {', '.join(VIEWS)}", param_hint="--view"
+        )
+    with Progress(console=Console(stderr=True)) as progress:
+        row = progress.add_task("simulating", total=patients * len(views))
+        for number in range(first, first + patients):
+            folder = out / f"patient-{number:04d}"
+            write_study(folder, number, seed, views, frames, lambda: progress.advance(row))
 
 
 @app.command()
@@ -100,7 +144,7 @@ def evaluate(
     run: Annotated[Path, typer.Option(help="Folder of the training.", exists=True)],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     write: Annotated[
-        bool, typer.Option("--export", help="Also write weights and card for the node.")
+        bool, typer.Option("--export", help="Also write weights, card and page for the node.")
     ] = False,
     weights: Annotated[Path, typer.Option(help="Where --export writes.")] = WEIGHTS_FOLDER,
 ) -> None:
@@ -123,7 +167,22 @@ def evaluate(
     Console().print(table)
     if write:
         card = export(chosen, network, report, cohort, weights)
+        write_page(weights)
         console.print(f"wrote {weights / card.name}.safetensors, sha256 {card.sha256[:12]}…")
+
+
+@app.command()
+def cards(
+    weights: Annotated[Path, typer.Option(help="Folder of the cards.")] = WEIGHTS_FOLDER,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write README.md beside the cards instead.")
+    ] = False,
+) -> None:
+    """Tell what weights there are, how good they are and where they are from, as Markdown."""
+    if write:
+        Console(stderr=True).print(f"wrote {write_page(weights)}")
+    else:
+        typer.echo(weights_page(read_cards(weights)))
 
 
 def _recipe(name: str) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from rich.console import Console
@@ -20,10 +21,13 @@ def read_settings(path: Path) -> Settings:
     ConfigurationError
         With every problem.
     """
-    settings = load_settings(path)
-    problems = _finding_problems(settings)
-    if problems:
-        raise ConfigurationError(problems)
+    unknown = _finding_problems(path)
+    try:
+        settings = load_settings(path)
+    except ConfigurationError as error:
+        raise ConfigurationError([*error.problems, *unknown]) from error
+    if unknown:
+        raise ConfigurationError(unknown)
     return settings
 
 
@@ -64,17 +68,28 @@ def place(destination: Destination) -> str:
     return str(destination.path)
 
 
-def _finding_problems(settings: Settings) -> list[str]:
-    if settings.findings.enabled == "all":
+def _finding_problems(path: Path) -> list[str]:
+    names = _enabled_findings(path)
+    if not names:
         return []
     from node.findings import FINDINGS  # only here: it is of no use to most commands
 
     known = [finding.name for finding in FINDINGS]
     return [
         f"findings.enabled.{name}: {unknown_key(name, known)}"
-        for name in settings.findings.enabled
+        for name in names
         if name not in known
     ]
+
+
+def _enabled_findings(path: Path) -> list[str]:
+    """The names in a file that may have other problems; those are told by others."""
+    try:
+        section = tomllib.loads(path.read_text(encoding="utf-8")).get("findings")
+    except (OSError, ValueError):
+        return []
+    names = section.get("enabled") if isinstance(section, dict) else None
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _show_settings(console: Console, path: Path, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from node.commands.check_config import read_settings
 from node.commands.console import plain, stderr, stdout, table
 from node.commands.instances import Found, find_instances, take_in
 from node.commands.outcome_table import outcome_table
-from node.config import FolderDestination, Settings
+from node.config import DeliverySettings, FolderDestination, Settings
 from node.data_dir import DataDir
 from node.ledger_records import StudyDetail
 from node.logs import logging_to
@@ -28,11 +28,17 @@ def process(paths: Sequence[Path], out: Path, config: Path | None) -> int:
 
     Returns
     -------
-    The exit status: 0, 1 when an instance was not taken or a job failed, 2 when nothing was found.
+    The exit status: 0, 1 when an instance was not taken, a job failed or a result could not be
+    written, 2 when nothing was found or there is nowhere to write to.
     """
     instances = find_instances(paths)
     if not instances:
         stderr().print("No DICOM instances there.")
+        return 2
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        stderr().print(plain(f"{out} can't be made: {error.strerror}"))
         return 2
     settings = read_settings(config) if config is not None else Settings()
     with tempfile.TemporaryDirectory(prefix="cardionode-") as folder:
@@ -60,7 +66,8 @@ def _process(instances: Sequence[Path], settings: Settings, data_dir: DataDir, o
             _wait_for_jobs(runtime, bar, "reporting")
             _wait_for_deliveries(runtime)
             studies = _studies(runtime)
-            failed = runtime.ledger.counts()["jobs"]["failed"]
+            counts = runtime.ledger.counts()
+            failed = counts["jobs"]["failed"] + counts["deliveries"]["dead"]
         finally:
             runtime.stop()
     return _tell(found, studies, out, failed)
@@ -71,6 +78,8 @@ def _private(settings: Settings, folder: Path, out: Path) -> Settings:
     return settings.model_copy(
         update={
             "node": settings.node.model_copy(update={"data_dir": folder, "disk_reserve_mb": 0}),
+            # Somebody waits for the command: a folder that can't be written to is soon given up.
+            "delivery": DeliverySettings(first_retry_s=0.2, max_retry_s=1.0, give_up_after_s=10.0),
             "grouping": settings.grouping.model_copy(update={"quiet_s": _NEVER_S}),
             "destination": (FolderDestination(name="out", kind="folder", path=out),),
         }

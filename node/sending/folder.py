@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 from pathlib import Path
 
 import cv2
@@ -88,9 +87,10 @@ def _picture(path: Path) -> bytes:
 
 
 def _write_whole(target: Path, content: bytes) -> None:
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    # Always the same name: a node that was killed here leaves at most this, until it tries again.
+    temporary = target.with_name(f".{target.name}.part")
     try:
-        with temporary.open("xb") as part:
+        with temporary.open("wb") as part:
             part.write(content)
             part.flush()
             os.fsync(part.fileno())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.commands.demo_receiver import Receiver
+from node.data_dir import DataDir
 from node.errors import UnreachableError
 from node.ledger import Ledger
 from node.ledger_records import Event, StudyDetail
@@ -94,7 +95,7 @@ def running_node(
         )
         try:
             _await_ready(node, log)
-            yield NodeProcess(port, folder / "var" / "ledger.sqlite")
+            yield NodeProcess(port, DataDir(folder / "var").ledger)
         finally:
             node.send_signal(signal.SIGTERM)
             node.wait(60)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -51,6 +51,8 @@ class PhantomClip:
         ``(2, 20, 4)``; None for views in which they are not defined.
     side_cm
         Side of the window.
+    machine
+        What it was recorded with.
     """
 
     frames: np.ndarray
@@ -64,12 +66,24 @@ class PhantomClip:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Samples of the polar grid and side of the window: the cohort's, or a display's."""
+    """Sampling of a clip: the cohort's, or a display's.
+
+    Attributes
+    ----------
+    depths, beams
+        Samples of the polar grid.
+    render, size
+        Side of the window as it is scan converted, and as it is handed out, pixels.
+    centred
+        Leave out the machine's random shift of the window. A cohort keeps it: it stands for the
+        node's imperfect crop. On a screen it would cut off the sector's edge.
+    """
 
     depths: int = 160
     beams: int = 112
     render: int = 224
     size: int = 112
+    centred: bool = False
 
 
 def render_clip(
@@ -113,6 +127,8 @@ def render_clip(
     else:
         scenes, needed = draw_other(patient, levels, rng), rng.uniform(9.0, 18.0)
     machine = draw_machine(rng, needed)
+    if resolution.centred:
+        machine = replace(machine, shift=(0.0, 0.0))
     grid = PolarGrid(machine, resolution.depths, resolution.beams)
     former = BeamFormer(grid, rng)
     converter = ScanConverter(grid, resolution.render)

@@ -30,7 +30,7 @@ from train.phantom.screen import (
 )
 
 _NAMESPACE = uuid.UUID("6f9f3b56-8d0c-5d4e-9d2f-2a57a4a5c0de")
-_DISPLAY = Resolution(depths=400, beams=220, render=WINDOW, size=WINDOW)
+_DISPLAY = Resolution(depths=400, beams=220, render=WINDOW, size=WINDOW, centred=True)
 
 
 def _uid(*parts: object) -> str:
@@ -103,7 +103,7 @@ def _dataset(clip: PhantomClip, patient: Patient, seed: int, number: int) -> Dat
     ds = Dataset()
     screen = draw_screen(clip, patient.heart_rate_bpm)
     _identify(ds, patient, seed, number)
-    ds.ImageType = ["ORIGINAL", "PRIMARY", "", "0001"]
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "TTE", "0001"]
     ds.SeriesDescription = "Simulated echocardiogram"
     ds.HeartRate = round(patient.heart_rate_bpm)
     ds.FrameTime = round(clip.frame_time_ms, 4)

@@ -65,7 +65,7 @@ class BeamFormer:
         return np.asarray(10.0 * np.log10(np.power(10.0, echo_db / 10.0) + noise), dtype=np.float32)
 
     def _levels(self, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-        """Rasterise the scene to levels in dB, with specular gain and drop-out, and a mask of blood."""
+        """Rasterise to levels in dB, with specular gain and drop-out, and a mask of blood."""
         machine, grid = self.grid.machine, self.grid
         level: np.ndarray = np.full(grid.shape, scene.background_db, dtype=np.float32)
         blood = np.zeros(grid.shape, dtype=np.uint8)

@@ -69,7 +69,7 @@ class ScanConverter:
         return self._turn(points, -self.turn_rad)
 
     def convert(self, polar: np.ndarray) -> np.ndarray:
-        """Convert grey 0..1 ``(depths, beams)`` to uint8 ``(size, size)``, black outside the sector."""
+        """Convert grey 0..1 ``(depths, beams)`` to uint8 ``(size, size)``, black outside."""
         window = cv2.remap(
             polar,
             self.map[..., 0],

@@ -99,7 +99,7 @@ class ApicalView:
         return self._place(self._centre(u) + side * across, along - tilt)
 
     def chords(self, contraction: float) -> np.ndarray:
-        """Truth as EchoNet-Dynamic traces it: ``(20, 4)`` x1, y1, x2, y2, display cm, apex first."""
+        """Truth as EchoNet-Dynamic traces it: ``(20, 4)`` x1, y1, x2, y2, cm, apex first."""
         u = (np.arange(CHORDS) + 0.5) / CHORDS
         left, right = self.border(u, contraction, -1), self.border(u, contraction, 1)
         return np.concatenate([left, right], axis=1)
@@ -207,7 +207,7 @@ class ApicalView:
     def _mitral(
         self, left: np.ndarray, right: np.ndarray, opening: float, reach: float
     ) -> list[Shape]:
-        """Draw two leaflets hinged at the annulus: meeting when closed, in the ventricle when open."""
+        """Draw two leaflets hinged at the annulus: meeting when closed, apart when open."""
         across = right - left
         up = np.array([across[1], -across[0]]) / max(float(np.linalg.norm(across)), 1e-6)
         length = reach * float(np.linalg.norm(across))
@@ -222,7 +222,7 @@ class ApicalView:
         return shapes
 
     def _material(self, transverse: float, longitudinal: float) -> Material:
-        """Map to where tissue was at end-diastole: the wall moves with the cavity, the rest less."""
+        """Map to where tissue was at end-diastole: the wall moves with the cavity."""
         radius = self.width_cm / 2
         shift = radius * (1.0 - transverse)
 

@@ -1,0 +1,216 @@
+"""A modality, the node and a PACS that others made: everything arrives, once, and is valid."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+
+from node.ledger_states import DispositionState
+from tests.dicom_tools import dataset_digest, dciodvfy_errors, dsrdump, storescu, tool
+from tests.node_process import ROOT, NodeProcess, free_port, run_cardionode, wait_until
+from train.phantom.dicom_study import write_study
+
+SAMPLES = ROOT / "sample_dicom"
+_START_S = 60.0
+_WORK_S = 300.0
+
+
+class Orthanc:
+    """Debian's Orthanc with a storage, ports and a life of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.program = tool("Orthanc")
+        self.dicom_port, self._http_port = free_port(), free_port()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        settings = {
+            "Name": "acceptance", "StorageDirectory": str(folder / "db"),
+            "IndexDirectory": str(folder / "db"), "Plugins": [], "HttpPort": self._http_port,
+            "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomAet": "PACS",
+            "DicomPort": self.dicom_port, "DicomAlwaysAllowStore": True,
+            # A second copy would replace the first, and show as a second change.
+            "OverwriteInstances": True,
+        }  # fmt: skip
+        (folder / "db").mkdir(parents=True)
+        (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
+
+    def start(self) -> None:
+        """Run it, and wait until it answers."""
+        with (self._folder / "orthanc.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self.program, str(self._folder / "orthanc.json")], stdout=log, stderr=log
+            )
+        wait_until(self._answers, _START_S, "Orthanc's start")
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(_START_S)
+
+    def get(self, path: str) -> Any:
+        """The answer of its REST interface."""
+        return json.loads(self.get_bytes(path))
+
+    def get_bytes(self, path: str) -> bytes:
+        """The same, as it came."""
+        url = f"http://127.0.0.1:{self._http_port}{path}"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return bytes(answer.read())
+
+    def stored(self) -> Counter[str]:
+        """How often each instance was stored, by SOP Instance UID."""
+        changes = self.get("/changes?limit=10000")["Changes"]
+        names = {
+            each["ID"]: each["MainDicomTags"]["SOPInstanceUID"]
+            for each in self.get("/instances?expand")
+        }
+        return Counter(names[c["ID"]] for c in changes if c["ChangeType"] == "NewInstance")
+
+    def download(self, folder: Path) -> dict[str, Path]:
+        """Every instance it holds, by SOP Instance UID."""
+        folder.mkdir()
+        paths = {}
+        for each in self.get("/instances?expand"):
+            uid = each["MainDicomTags"]["SOPInstanceUID"]
+            paths[uid] = folder / f"{each['ID']}.dcm"
+            paths[uid].write_bytes(self.get_bytes(f"/instances/{each['ID']}/file"))
+        return paths
+
+    def _answers(self) -> bool:
+        try:
+            self.get("/system")
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[Orthanc]:
+    orthanc = Orthanc(tmp_path / "orthanc")
+    yield orthanc
+    orthanc.stop()
+
+
+@pytest.fixture
+def node(tmp_path: Path, pacs: Orthanc) -> Iterator[NodeProcess]:
+    process = NodeProcess(tmp_path, pacs.dicom_port, {"grouping": {"quiet_s": 2.0}})
+    yield process
+    process.end()
+
+
+def _inputs(folder: Path) -> list[Path]:
+    """Three simulated patients, and of the real instances one of each encoding."""
+    for patient in (2, 3, 5):
+        write_study(folder / str(patient), patient, 3, views=("A4C",), frame_count=64)
+    names = (
+        "echo_a4c_sonosite_120f", "echo_still_epiq7_jpeg_lossless", "echo_tee_colour_still_pl",
+        "ecg12_mortara_1000hz", "cxr_pa_philips_j2k",
+    )  # fmt: skip
+    return [*sorted(folder.rglob("*.dcm")), *(SAMPLES / f"{name}.dcm" for name in names)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_studies_come_back_as_results(tmp_path: Path, node: NodeProcess, pacs: Orthanc) -> None:
+    node.start()
+    inputs = _inputs(tmp_path / "phantoms")
+    for path in inputs:
+        storescu(node.port, "CARDIONODE", path)
+    wait_until(lambda: _waits_for_the_pacs(node), _WORK_S, "the results")
+    pacs.start()
+    wait_until(node.is_idle, _WORK_S, "the deliveries")
+
+    received = pacs.download(tmp_path / "received")
+    _check_arrived_once(node, pacs, received)
+    assert [error for path in received.values() for error in dciodvfy_errors(path)] == []
+    _check_ejection_fractions(node, received)
+    _check_results_are_not_analysed(node, pacs, received)
+
+    status = run_cardionode("status", "--json", "--config", str(node.config))
+    assert (status.returncode, json.loads(status.stdout)) == (0, node.counts())
+    assert node.stop() == 0
+    assert _patient_data(inputs, node) == []
+
+
+def _waits_for_the_pacs(node: NodeProcess) -> bool:
+    """Everything is analysed and reported, and the PACS was tried in vain."""
+    counts = node.counts()
+    jobs = [counts["jobs"][state] for state in ("waiting", "running", "retry")]
+    tried = counts["deliveries"]["retry"]
+    return not any(jobs) and not counts["studies"]["open"] and tried > 0
+
+
+def _check_arrived_once(node: NodeProcess, pacs: Orthanc, received: dict[str, Path]) -> None:
+    results = {
+        row.object.sop_instance_uid: node.data_dir.path / row.object.path
+        for study in node.studies()
+        for row in study.results
+    }
+    assert pacs.stored() == Counter(dict.fromkeys(results, 1))
+    for uid, path in received.items():
+        assert dataset_digest(path) == dataset_digest(results[uid])
+    by_kind = Counter(row.object.kind for s in node.studies() for row in s.results)
+    assert by_kind["sr"] >= 4 and by_kind["capture"] >= 4
+    assert node.counts()["deliveries"]["sent"] == len(results)
+
+
+def _check_ejection_fractions(node: NodeProcess, received: dict[str, Path]) -> None:
+    """DCMTK reads the number that the node found, from at least one simulated patient."""
+    values = []
+    for study in node.studies():
+        reports = [r.object for r in study.results if r.object.kind == "sr"]
+        for report in reports:
+            text = dsrdump(received[report.sop_instance_uid])
+            assert "not for clinical use" in text
+            if report.finding == "ejection_fraction":
+                values += re.findall(r'<contains NUM:\(18043-0,LN,"[^"]*"\)="([0-9.]+)"', text)
+    assert values
+    assert all(5.0 <= float(value) <= 90.0 for value in values)
+
+
+def _check_results_are_not_analysed(
+    node: NodeProcess, pacs: Orthanc, received: dict[str, Path]
+) -> None:
+    """A PACS that forwards everything sends our results to us: they must not start a circle."""
+    before, stored = node.counts(), pacs.stored()
+    for path in received.values():
+        storescu(node.port, "CARDIONODE", path)
+    wait_until(node.is_idle, _WORK_S, "the end of what came back")
+    after = node.counts()
+    assert (after["jobs"], after["deliveries"]) == (before["jobs"], before["deliveries"])
+    assert pacs.stored() == stored
+    ours = [
+        detail.disposition
+        for study in node.studies()
+        for detail in study.instances
+        if detail.row.sop_instance_uid in received
+    ]
+    assert len(ours) == len(received)
+    assert {(d.state, d.reason) for d in ours} == {
+        (DispositionState.NO_ROUTE, "a result of this node")
+    }
+
+
+def _patient_data(inputs: list[Path], node: NodeProcess) -> list[str]:
+    """Names, patient IDs and UIDs that the log shows."""
+    said = []
+    for path in inputs:
+        ds = dcmread(path, stop_before_pixels=True)
+        values = (
+            ds.get("PatientName"),
+            ds.get("PatientID"),
+            ds.StudyInstanceUID,
+            ds.SOPInstanceUID,
+        )
+        said += [str(v) for v in values if v and str(v) in node.log]
+    return said

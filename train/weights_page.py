@@ -1,0 +1,118 @@
+"""Writes the page about the weights: one table of all cards, then each card in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.cards import WEIGHTS_FOLDER, Card, read_card
+
+PAGE = "README.md"
+_INTRODUCTION = """\
+# Weights
+
+Each network has a blob, `<name>.safetensors` (half precision, no code in it), and a card,
+`<name>.json`. The node loads a blob only if it is the one that its card describes.
+`python -m train evaluate --export` writes blob, card and this page; `python -m train cards --write`
+renews the page after a card was edited.
+"""
+
+
+def read_cards(folder: Path = WEIGHTS_FOLDER) -> list[Card]:
+    """Read every card of a folder, by name.
+
+    Raises
+    ------
+    BadWeightsError
+        One of them is not valid.
+    """
+    return [read_card(path.stem, folder) for path in sorted(folder.glob("*.json"))]
+
+
+def weights_page(cards: Sequence[Card]) -> str:
+    """Write the page as Markdown."""
+    overview = _table(
+        ("weights", "finding", "network", "parameters", "trained on"),
+        (
+            (
+                f"[{card.name} {card.version}](#{card.name})",
+                card.finding,
+                card.network,
+                f"{card.parameters:,}",
+                card.training_data,
+            )
+            for card in cards
+        ),
+    )
+    return "\n".join([_INTRODUCTION, overview, *(_section(card) for card in cards)])
+
+
+def write_page(folder: Path = WEIGHTS_FOLDER) -> Path:
+    """Write the page beside the cards and return its path."""
+    path = folder / PAGE
+    path.write_text(weights_page(read_cards(folder)), encoding="utf-8")
+    return path
+
+
+def _section(card: Card) -> str:
+    facts = (
+        ("statement in every result", card.statement),
+        ("intended use", card.intended_use),
+        ("training data", card.training_data),
+        ("licence", card.licence),
+        ("input", _pairs(card.input)),
+        ("normalisation", _pairs(card.normalisation)),
+        ("calibration", _pairs(card.calibration)),
+        ("SHA-256 of the blob", f"`{card.sha256}`"),
+    )
+    parts = [
+        f"## {card.name}\n",
+        _table(("", ""), ((name, text) for name, text in facts if text)),
+        _table(("measured", "value", "95 % interval"), _metric_rows(card.metrics)),
+        _table(("threshold", "value", "how it was chosen"), _threshold_rows(card.thresholds)),
+    ]
+    return "\n".join(parts)
+
+
+def _metric_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            interval = f"{value['low']:.4g} to {value['high']:.4g}"
+            yield _words(name), f"{value['value']:.4g}", interval
+        elif not isinstance(value, list):
+            yield _words(name), str(value), ""
+    if "clip_confusion" in metrics:
+        yield from _confusion_rows(metrics)
+
+
+def _confusion_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """One row for each true view with what its clips were called."""
+    views: list[str] = metrics["views"]
+    for view, counts in zip(views, metrics["clip_confusion"], strict=True):
+        called = ", ".join(f"{n} {name}" for n, name in zip(counts, views, strict=True) if n)
+        yield f"clips of {view} were called", called, ""
+
+
+def _threshold_rows(thresholds: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for name, threshold in thresholds.items():
+        yield _words(name), f"{threshold['value']:.4g}", str(threshold["policy"])
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    shown = (
+        f"{_words(name)} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in values.items()
+    )
+    return "; ".join(shown)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    # A bar would begin a new column.
+    written = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
+    return "".join(f"| {line} |\n" for line in written)
