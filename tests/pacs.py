@@ -57,9 +57,10 @@ class RememberingPacs:
             return sum(map(len, self._copies.values()))
 
     def _store(self, event: evt.Event) -> int:
-        content = event.request.DataSet.getvalue()
+        request: Any = event.request
+        content = request.DataSet.getvalue()
         with self._lock:
-            uid = str(event.request.AffectedSOPInstanceUID)
+            uid = str(request.AffectedSOPInstanceUID)
             self._copies[uid].append(hashlib.sha256(content).hexdigest())
             pause_s = self._rng.uniform(0.0, _LONGEST_ANSWER_S)
         time.sleep(pause_s)

@@ -32,7 +32,6 @@ from tests.node_process import (
     wait_until,
 )
 from tests.pacs import RememberingPacs
-from train.phantom.dicom_study import write_study
 
 SAMPLES = ROOT / "sample_dicom"
 _WORK_S = 600.0
@@ -116,9 +115,8 @@ def _damage(ds: Dataset) -> None:
     ds.PixelData = encapsulate([b"\xff\xd8\xff not a picture at all"] * frames)
 
 
-def _kinds(folder: Path) -> list[_Kind]:
+def _kinds() -> list[_Kind]:
     """Real objects and a simulated one, as a mixed day would bring them."""
-    write_study(folder / "phantom", 2, 3, views=("A4C",), frame_count=64)
     read = frozenset({DispositionState.SENT, DispositionState.NO_ROUTE})
     unread = frozenset({DispositionState.NO_ROUTE})
     aside = frozenset({DispositionState.QUARANTINED})
@@ -126,7 +124,7 @@ def _kinds(folder: Path) -> list[_Kind]:
         _Kind(SAMPLES / "echo_a4c_sonosite_30f_small.dcm", 5, read),
         _Kind(SAMPLES / "echo_apical_agilent_10f.dcm", 6, read),
         _Kind(SAMPLES / "echo_still_epiq7_jpeg_lossless.dcm", 1, read),
-        _Kind(folder / "phantom" / "a4c.dcm", 1, read),
+        _Kind(SAMPLES / "phantom/a4c.dcm", 1, read),
         _Kind(SAMPLES / "ecg12_mortara_1000hz.dcm", 1, unread),
         _Kind(SAMPLES / "cxr_pa_philips_j2k.dcm", 1, unread),
         _Kind(SAMPLES / "echo_tee_colour_still_px.dcm", 1, unread),
@@ -136,7 +134,7 @@ def _kinds(folder: Path) -> list[_Kind]:
 
 def _write_instances(folder: Path, count: int, rng: random.Random) -> list[_Sent]:
     """Studies of one to four instances; the last instance comes twice, with other bytes."""
-    kinds = _kinds(folder)
+    kinds = _kinds()
     instances: list[_Sent] = []
     study, left = "", 0
     for number in range(count):

@@ -17,9 +17,14 @@ from pydicom import dcmread
 from node.ledger_states import DispositionState
 from tests.dicom_tools import dataset_digest, dciodvfy_errors, dsrdump, storescu, tool
 from tests.node_process import ROOT, NodeProcess, free_port, run_cardionode, wait_until
-from train.phantom.dicom_study import write_study
 
 SAMPLES = ROOT / "sample_dicom"
+# A simulated patient, and of the real instances one of each encoding.
+_INPUTS = (
+    "phantom/a4c", "phantom/a2c", "phantom/plax", "echo_a4c_sonosite_120f",
+    "echo_still_epiq7_jpeg_lossless", "echo_tee_colour_still_pl", "ecg12_mortara_1000hz",
+    "cxr_pa_philips_j2k",
+)  # fmt: skip
 _START_S = 60.0
 _WORK_S = 300.0
 
@@ -108,22 +113,11 @@ def node(tmp_path: Path, pacs: Orthanc) -> Iterator[NodeProcess]:
     process.end()
 
 
-def _inputs(folder: Path) -> list[Path]:
-    """Three simulated patients, and of the real instances one of each encoding."""
-    for patient in (2, 3, 5):
-        write_study(folder / str(patient), patient, 3, views=("A4C",), frame_count=64)
-    names = (
-        "echo_a4c_sonosite_120f", "echo_still_epiq7_jpeg_lossless", "echo_tee_colour_still_pl",
-        "ecg12_mortara_1000hz", "cxr_pa_philips_j2k",
-    )  # fmt: skip
-    return [*sorted(folder.rglob("*.dcm")), *(SAMPLES / f"{name}.dcm" for name in names)]
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_studies_come_back_as_results(tmp_path: Path, node: NodeProcess, pacs: Orthanc) -> None:
     node.start()
-    inputs = _inputs(tmp_path / "phantoms")
+    inputs = [SAMPLES / f"{name}.dcm" for name in _INPUTS]
     for path in inputs:
         storescu(node.port, "CARDIONODE", path)
     wait_until(lambda: _waits_for_the_pacs(node), _WORK_S, "the results")
@@ -165,7 +159,7 @@ def _check_arrived_once(node: NodeProcess, pacs: Orthanc, received: dict[str, Pa
 
 
 def _check_ejection_fractions(node: NodeProcess, received: dict[str, Path]) -> None:
-    """DCMTK reads the number that the node found, from at least one simulated patient."""
+    """DCMTK reads the number that the node found, from the simulated patient."""
     values = []
     for study in node.studies():
         reports = [r.object for r in study.results if r.object.kind == "sr"]

@@ -13,7 +13,6 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.node_process import ROOT, run_cardionode
-from train.phantom.dicom_study import write_study
 
 SAMPLES, OTHERS = ROOT / "sample_dicom", ROOT / "tests/data"
 _LVEF = re.compile(r"LVEF (\d+) % \((A4C|A2C)\)")
@@ -68,10 +67,7 @@ def _table(text: str) -> Iterator[tuple[str, list[Row]]]:
 @pytest.fixture(scope="module")
 def processed(tmp_path_factory: pytest.TempPathFactory) -> _Processed:
     folder = tmp_path_factory.mktemp("process")
-    for patient in (2, 3, 5):
-        write_study(folder / "in", patient, 3, views=("A4C",), frame_count=64)
-        (folder / "in" / "a4c.dcm").rename(folder / "in" / f"phantom_{patient}.dcm")
-    return _process([SAMPLES, OTHERS, folder / "in"], folder / "out")
+    return _process([SAMPLES, OTHERS], folder / "out")
 
 
 @pytest.mark.slow
@@ -79,8 +75,8 @@ def test_every_instance_is_told(processed: _Processed) -> None:
     assert processed.run.returncode == 0, processed.run.stderr
     folders = (SAMPLES, OTHERS)
     real = {path.name for folder in folders for path in folder.rglob("*.dcm")}
-    assert real | {f"phantom_{n}.dcm" for n in (2, 3, 5)} == set(processed.rows)
-    assert "PHANTOM-3" not in processed.run.stdout + processed.run.stderr
+    assert real == set(processed.rows)
+    assert "PHANTOM-" not in processed.run.stdout + processed.run.stderr
 
 
 @pytest.mark.slow
@@ -119,9 +115,8 @@ def test_only_apical_clips_of_a_beat_have_an_ejection_fraction(processed: _Proce
         for _, result, _ in rows
         if _LVEF.fullmatch(result)
     }
-    allowed = {"echo_a4c_sonosite_120f.dcm", *(f"phantom_{n}.dcm" for n in (2, 3, 5))}
-    assert told <= allowed
-    assert told - {"echo_a4c_sonosite_120f.dcm"}
+    assert told <= {"echo_a4c_sonosite_120f.dcm", "a4c.dcm", "a2c.dcm"}
+    assert told & {"a4c.dcm", "a2c.dcm"}
     # A still has a view; an ejection fraction is not even asked of it.
     ((finding, result, _),) = processed.rows["echo_still_epiq7_jpeg_lossless.dcm"]
     assert finding == "Echo view" and result.split()[0] in ("PLAX", "PSAX", "A4C", "A2C", "other")
@@ -133,21 +128,21 @@ def test_only_apical_clips_of_a_beat_have_an_ejection_fraction(processed: _Proce
 
 @pytest.mark.slow
 def test_reports_say_what_the_table_says(processed: _Processed) -> None:
-    values = {}
+    values: list[float] = []
     for path in processed.reports:
-        ds = dcmread(path)
-        numbers = [item for item in _items(ds) if item.ValueType == "NUM"]
-        for item in numbers:
-            if item.ConceptNameCodeSequence[0].CodeValue == "18043-0":
-                values[path.parent.name] = float(item.MeasuredValueSequence[0].NumericValue)
+        groups = [item for item in _items(dcmread(path)) if _code(item) == "125007"]
+        for number in (item for group in groups[1:] for item in _items(group)):
+            if number.ValueType == "NUM" and _code(number) == "18043-0":
+                values.append(float(number.MeasuredValueSequence[0].NumericValue))
     shown = [
         float(match[1])
         for rows in processed.rows.values()
         for _, result, _ in rows
         if (match := _LVEF.fullmatch(result))
     ]
-    assert sorted(round(v) for v in values.values()) == sorted(shown)
-    assert all(5.0 <= value <= 90.0 for value in values.values())
+    assert len(values) == len(shown) > 0
+    assert all(abs(v - s) <= 0.6 for v, s in zip(sorted(values), sorted(shown), strict=True))
+    assert all(5.0 <= value <= 90.0 for value in values)
 
 
 @pytest.mark.slow
@@ -223,3 +218,7 @@ def _items(ds: Dataset) -> Iterator[Dataset]:
     for item in ds.get("ContentSequence", ()):
         yield item
         yield from _items(item)
+
+
+def _code(item: Dataset) -> str:
+    return str(item.ConceptNameCodeSequence[0].CodeValue)

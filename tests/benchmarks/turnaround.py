@@ -22,19 +22,21 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from node.arrival.part10 import read_head
 from node.commands.console import stderr, stdout
 from node.commands.demo_receiver import Receiver
 from node.errors import UnreachableError
 from node.findings import FINDINGS
 from node.inference.messages import HostSettings
-from node.ledger_records import StoredObject, StudyDetail
+from node.ledger import Ledger
+from node.ledger_records import StudyDetail
 from node.sending.c_store import CStoreSender, Peer
 from node.sending.outcome import SendState
 from tests.benchmarks.bare import Bare
-from tests.benchmarks.node_process import NodeProcess, running_node, stages
+from tests.benchmarks.stages import is_sent, stages
+from tests.node_process import NodeProcess, as_sent, wait_until
 
 CINE = Path(__file__).parents[2] / "sample_dicom" / "echo_a4c_sonosite_120f.dcm"
+_WORK_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,17 @@ def measure(node: NodeProcess, receiver: Receiver, bare: Bare, folder: Path) -> 
 
     Raises
     ------
-    UnreachableError
+    UnreachableError, TimeoutError
         The cine or its results did not arrive.
     """
     cine = folder / "cine.dcm"
     study_uid = fresh_copy(CINE, cine)
     last_byte_at, acknowledged_at = _send(cine, node.port)
-    detail = node.wait_for(study_uid)
+    with Ledger.open(node.data_dir.ledger, read_only=True) as ledger:
+        wait_until(lambda: is_sent(ledger.study(study_uid)), _WORK_S, "the cine's results")
+        detail, events = ledger.study(study_uid), ledger.events(study_uid)
+    if detail is None:
+        raise UnreachableError("The node does not know the study.")
     reports = [row.object.sop_instance_uid for row in detail.results if row.object.kind == "sr"]
     stored_at = max(receiver.arrived_at(uid) or 0.0 for uid in reports)
     fresh_copy(CINE, cine)
@@ -89,7 +95,7 @@ def measure(node: NodeProcess, receiver: Receiver, bare: Bare, folder: Path) -> 
     return Round(
         turnaround_s=stored_at - last_byte_at,
         bare_s=parts.pop("total"),
-        node=stages(node.events(study_uid), last_byte_at, stored_at),
+        node=stages(events, last_byte_at, stored_at),
         bare=parts,
         acknowledged_s=acknowledged_at - last_byte_at,
         said=_said(detail),
@@ -131,18 +137,21 @@ def main(
         folder = Path(name)
         receiver = Receiver()
         receiver.start()
+        sections: dict[str, dict[str, Any]] = {
+            "node": {"device": device},
+            "grouping": {"quiet_s": quiet},
+        }
+        node = NodeProcess(folder, receiver.address[1], sections)
         try:
-            with (
-                Progress(console=progress_console) as progress,
-                running_node(folder, receiver, quiet, device) as node,
-            ):
-                bare = _bare(folder, receiver, device, len(chosen))
-                row = progress.add_task("rounds", total=rounds + 1)
-                found = []
-                for _ in range(rounds + 1):
+            node.start()
+            bare = _bare(folder, receiver, device, len(chosen))
+            found = []
+            with Progress(console=progress_console) as progress:
+                for _ in progress.track(range(rounds + 1), description="rounds"):
                     found.append(measure(node, receiver, bare, folder))
-                    progress.advance(row)
         finally:
+            if node.is_alive:
+                node.stop()
             receiver.stop()
     told = {
         "cine": CINE.name,
@@ -170,14 +179,9 @@ def _bare(folder: Path, receiver: Receiver, device: str, threads: int) -> Bare:
 
 def _send(path: Path, port: int) -> tuple[float, float]:
     """Send one instance; return when its last byte had left, and when it was acknowledged."""
-    with path.open("rb") as stream:
-        head = read_head(stream.read(1 << 20))
-    stored = StoredObject(
-        "capture", "sample", head.sop_class_uid, head.sop_instance_uid, "", "", 1, "", 0, str(path)
-    )
     sender = CStoreSender(Peer("127.0.0.1", port, "CARDIONODE"), "BENCHMARK")
     try:
-        outcome = sender.send(stored, path)
+        outcome = sender.send(as_sent(path), path)
         acknowledged_at = time.time()
         # The last time that the association wrote to its socket: no public name is worth it.
         last_byte_at = acknowledged_at - (time.monotonic() - sender._progress_at)
@@ -195,7 +199,7 @@ def _said(detail: StudyDetail) -> dict[str, str]:
 
 def _tell(console: Console, told: dict[str, Any]) -> None:
     title = f"{told['cine']}: {told['rounds']} rounds, {told['cores']} cores, {told['device']}"
-    table = Table("", "ms", title=title, title_justify="left", box=None)
+    table = Table("", "ms", box=None)
     table.columns[1].justify = "right"
     for heading, parts, total in (
         ("Node: last byte to last report stored", told["node"], told["turnaround_s"]),
@@ -206,7 +210,7 @@ def _tell(console: Console, told: dict[str, Any]) -> None:
             table.add_row(f"  {part}", f"{1000 * seconds:.0f}")
     table.add_row("C-STORE answered after its last byte", f"{1000 * told['acknowledged_s']:.0f}")
     low, high = told["ratio_of_rounds"]
-    console.print(table)
+    console.print(f"[bold]{title}[/bold]", table, sep="\n")
     console.print(f"Ratio {told['ratio']:.2f}; of the rounds {low:.2f} to {high:.2f}")
     console.print(f"quiet_s is {told['quiet_s']:g} s, from the arrival on; nothing is subtracted")
     for finding, said in told["said"].items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from node.results.capture_pixels import TransferSyntax
 from node.results.primitives import StudyResult
 from node.results.secondary_capture import build_capture
 from node.results.structured_report import build_report
+from tests.dicom_tools import dciodvfy_errors
 from tests.results_objects import (
     CLIP,
     ROOT,
@@ -36,19 +36,6 @@ RADIOGRAPH = ROOT / "tests/data/dx_animal_thorax.dcm"
 STILL = SAMPLES / "echo_still_epiq7_jpeg_lossless.dcm"
 
 Builder = Callable[[Dataset], StudyResult]
-
-
-def _dciodvfy_errors(path: Path) -> list[str]:
-    beside_python = Path(sys.executable).parent / "dciodvfy"
-    program = str(beside_python) if beside_python.exists() else shutil.which("dciodvfy")
-    if program is None:
-        pytest.skip("needs: dciodvfy")
-    run = subprocess.run(
-        [program, "-new", str(path)], capture_output=True, text=True, check=False, timeout=60
-    )
-    lines = (run.stdout + run.stderr).splitlines()
-    assert lines, "dciodvfy says at least which kind of object it saw"
-    return [line for line in lines if line.startswith(("Error", "Abort"))]
 
 
 def _pixelmed_lines(path: Path) -> list[str]:
@@ -82,14 +69,14 @@ def _written(ds: Dataset, folder: Path) -> Path:
 def test_reports_pass_dciodvfy(result: Builder, source_path: Path, tmp_path: Path) -> None:
     source = header(source_path)
     report = build_report(result(source), [source], report_context())
-    assert _dciodvfy_errors(_written(report, tmp_path)) == []
+    assert dciodvfy_errors(_written(report, tmp_path)) == []
 
 
 def test_comprehensive_sr_passes_dciodvfy(tmp_path: Path) -> None:
     source = header()
     context = replace(report_context(), sr_sop_class=ComprehensiveSRStorage)
     report = build_report(lvef_result(source), [source], context)
-    assert _dciodvfy_errors(_written(report, tmp_path)) == []
+    assert dciodvfy_errors(_written(report, tmp_path)) == []
 
 
 @pytest.mark.parametrize("transfer_syntax", ["jpeg", "rle", "explicit_le"])
@@ -101,14 +88,14 @@ def test_captures_pass_dciodvfy(
     frames = gradient_frames(int(source.get("NumberOfFrames") or 1))
     context = replace(capture_context(), transfer_syntax=transfer_syntax)
     capture = build_capture(source, frames, context)
-    assert _dciodvfy_errors(_written(capture, tmp_path)) == []
+    assert dciodvfy_errors(_written(capture, tmp_path)) == []
 
 
 def test_dciodvfy_finds_a_missing_attribute(tmp_path: Path) -> None:
     source = header()
     report = build_report(lvef_result(source), [source], report_context())
     del report.CompletionFlag
-    assert any("CompletionFlag" in line for line in _dciodvfy_errors(_written(report, tmp_path)))
+    assert any("CompletionFlag" in line for line in dciodvfy_errors(_written(report, tmp_path)))
 
 
 @pytest.mark.slow

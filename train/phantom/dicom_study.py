@@ -69,6 +69,8 @@ def write_study(
     truth: dict[str, Any] = {
         "study_instance_uid": _uid(seed, patient_id, "study"),
         **patient.truth(),
+        "patient_id": patient_id,
+        "seed": seed,
         "clips": [],
     }
     for number, view in enumerate(views, start=1):
