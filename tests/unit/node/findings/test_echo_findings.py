@@ -75,7 +75,7 @@ def clip(frames: int = 70, frame_time_ms: float = 20.0, **more: Any) -> Clip:
     noise = np.random.default_rng(1).integers(40, 200, (frames, 240, 320)).astype(np.uint8)
     grey = np.where(fan > 0, noise, 0).astype(np.uint8)
     colour = np.repeat(grey[..., None], 3, axis=3)
-    return Clip(grey, colour, np.arange(frames) * frame_time_ms, **more)
+    return Clip(grey, colour, np.arange(frames, dtype=np.float64) * frame_time_ms, **more)
 
 
 def seen(view: str = "A4C", *, certain: bool = True) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def test_view_below_the_cards_threshold_is_not_certain() -> None:
 
 def test_image_without_a_sector_has_no_view() -> None:
     dark = np.zeros((5, 64, 64), np.uint8)
-    empty = Clip(dark, np.repeat(dark[..., None], 3, axis=3), np.arange(5) * 30.0)
+    empty = Clip(dark, np.repeat(dark[..., None], 3, axis=3), np.arange(5, dtype=np.float64) * 30.0)
     with pytest.raises(NotApplicableError, match="no ultrasound sector"):
         EchoView().analyse(subject(empty), Networks(), VIEW_CARD)
 
