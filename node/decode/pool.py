@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import secrets
 import threading
@@ -105,6 +106,8 @@ class DecodePool:
             slot.process.discard()
         for slot in taken:  # for those who still wait, to tell them
             self._idle.put(slot)
+        with contextlib.suppress(OSError):  # somebody still reads from it; the next start tidies
+            self._scratch.rmdir()
 
     def _ask(self, slot: _Slot, path: Path, scratch: Path) -> dict[str, Any]:
         if self._closed:

