@@ -92,7 +92,9 @@ class Subject:
         if sector is None:
             raise NotApplicableError("no ultrasound sector was found in the image")
         if not sector.is_fan:
-            raise NotApplicableError("the ultrasound image is not a fan: not an echo probe")
+            raise NotApplicableError(
+                "no fan-shaped sector was found: not an echo probe, or its edges are too dark"
+            )
         return sector
 
     @cached_property

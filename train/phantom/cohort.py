@@ -115,8 +115,8 @@ def write_cohort(
 
     ``patients.json`` holds the patients' parameters; ``ef_clips.npy`` uint8 ``(2 x patients, 64,
     112, 112)`` with ``ef_index.json``; ``view_frames.npy`` uint8 ``(patients x 5 x view_frames,
-    112, 112)`` with ``view_index.json``. An index is written after its array is complete, so that
-    a killed run is seen as incomplete.
+    112, 112)`` with ``view_index.json``. An index is removed first and written after its array is
+    complete, so that a killed run is seen as incomplete.
 
     Parameters
     ----------
@@ -133,11 +133,13 @@ def write_cohort(
     people = [draw_patient(p, plan.seed).truth() for p in range(plan.patients)]
     (folder / "patients.json").write_text(json.dumps(people))
     if "ef" in parts:
+        (folder / "ef_index.json").unlink(missing_ok=True)
         _allocate(folder / "ef_clips.npy", (2 * plan.patients, CLIP_FRAMES, 112, 112))
         jobs: list[Any] = [(folder, plan.seed, p) for p in range(plan.patients)]
         rows = _gather(_render_ef, jobs, plan.processes, tick)
         (folder / "ef_index.json").write_text(json.dumps(rows))
     if "view" in parts:
+        (folder / "view_index.json").unlink(missing_ok=True)
         _allocate(
             folder / "view_frames.npy", (plan.patients * len(VIEWS) * plan.view_frames, 112, 112)
         )
