@@ -28,8 +28,8 @@ from node.results.primitives import (
 )
 
 _APICAL = ("A4C", "A2C")
-#: EchoNet-Dynamic starts a clip at every frame; every 4th changes the mean by under 0.1 points
-#: on held-out phantoms at a quarter of the cost.
+#: EchoNet-Dynamic starts a clip at every frame: on the sample cine 58 clips that give 59.84 %;
+#: 15 clips, one at every 4th frame, give 59.83 %.
 _START_STRIDE = 4
 _LEAST_BEAT_MS = 600.0
 _LENGTH, _PERIOD = 32, 2
