@@ -52,7 +52,7 @@ class EjectionFraction:
         NotApplicableError
             The view is not apical.
         NotAnalysableError
-            The view is uncertain, the clip is shorter than a heart beat, or the network's two
+            The view is uncertain, the clip is too short, or the network's two
             answers (its own, and the disc sum of its borders) contradict each other.
         """
         clip = subject.input
@@ -68,6 +68,12 @@ class EjectionFraction:
                 f"view uncertain: {seen['view']} {100 * seen['probability']:.0f} %"
             )
         _require_heart_beat(clip)
+        needed = (_LENGTH - 1) * _PERIOD + 1
+        if len(clip.frames) < needed:
+            # training saw no padded clip, and on one the network is far off
+            raise NotAnalysableError(
+                f"the clip has {len(clip.frames)} frames; the network needs {needed}"
+            )
         frames = subject.reduced
         starts = clip_starts(len(frames), _LENGTH, _PERIOD, _START_STRIDE)
         result = networks.run(self.network, "predict", _stack(frames, starts))

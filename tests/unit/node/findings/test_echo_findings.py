@@ -135,6 +135,7 @@ def test_ejection_fraction_averages_all_clips_of_the_cine() -> None:
         (seen("other"), 70, {}, NotApplicableError, "not apical"),
         (seen(certain=False), 70, {}, NotAnalysableError, "view uncertain"),
         (seen(), 10, {}, NotAnalysableError, "less than a heart beat of 0.60 s"),
+        (seen(), 62, {}, NotAnalysableError, "62 frames; the network needs 63"),
         (seen(), 40, {"heart_rate_bpm": 60.0}, NotAnalysableError, "heart beat of 1.00 s"),
         (seen(), 40, {"r_wave_times_ms": (0.0, 900.0)}, NotAnalysableError, "of 0.90 s"),
     ],
