@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 SIMULATED = "trained on simulated data, not for clinical use"
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -33,8 +33,8 @@ class Card:
         The finding that uses them.
     sha256
         Hex digest of the blob.
-    parameters
-        Learnable numbers in the network.
+    parameters, macs
+        Learnable numbers in the network; multiply-adds of one forward pass of one input.
     training_data, licence, intended_use, statement
         Sentences for people; `statement` goes into every result.
     normalisation
@@ -47,6 +47,10 @@ class Card:
         For each threshold ``{"value", "policy"}``; the policy says how it was chosen.
     calibration
         Numbers that turn outputs into calibrated ones, e.g. ``{"temperature": 1.3}``.
+    paper
+        The paper's figures on its own data, by metric, and ``source``.
+    encoding
+        How the blob is written: ``float16`` or ``int8``.
     feature_statistics
         Numbers about the training data that tell unusual inputs, where there are any.
     """
@@ -67,6 +71,9 @@ class Card:
     statement: str
     calibration: dict[str, float] = field(default_factory=dict)
     feature_statistics: dict[str, Any] = field(default_factory=dict)
+    macs: int = 0
+    paper: dict[str, Any] = field(default_factory=dict)
+    encoding: Literal["float16", "int8"] = "float16"
 
     def threshold(self, name: str) -> float:
         """Return a threshold's value.
@@ -96,7 +103,7 @@ def read_card(name: str, folder: Path = WEIGHTS_FOLDER) -> Card:
     except (OSError, ValueError) as error:
         raise BadWeightsError(f"no readable card {path.name}") from error
     known = {f.name for f in fields(Card)}
-    optional = {"calibration", "feature_statistics"}
+    optional = {"calibration", "feature_statistics", "macs", "paper", "encoding"}
     if not isinstance(table, dict) or not known - optional <= set(table) <= known:
         raise BadWeightsError(f"card {path.name} lacks fields or has unknown ones")
     return Card(**table)

@@ -1,4 +1,4 @@
-"""Loads and saves weights: safetensors in half precision beside a card, verified before use."""
+"""Loads and saves weights: a safetensors blob beside a card, verified before use."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ from torch import Tensor, nn
 
 from models.cards import WEIGHTS_FOLDER, BadWeightsError, Card, read_card, verified_blob, write_card
 from models.echo_e3net import EchoE3Net
+from models.encoding import decode, encode
+from models.septal_flash_net import SeptalFlashNet
 from models.view_net import ViewNet
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {"EchoE3Net": EchoE3Net, "ViewNet": ViewNet}
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "EchoE3Net": EchoE3Net,
+    "SeptalFlashNet": SeptalFlashNet,
+    "ViewNet": ViewNet,
+}
 
 
 def save_weights(state: Mapping[str, Tensor], card: Card, folder: Path = WEIGHTS_FOLDER) -> Card:
-    """Write ``<name>.safetensors`` (float16) and ``<name>.json``.
+    """Write ``<name>.safetensors``, encoded as the card says, and ``<name>.json``.
 
     Parameters
     ----------
@@ -37,17 +43,14 @@ def save_weights(state: Mapping[str, Tensor], card: Card, folder: Path = WEIGHTS
     Raises
     ------
     BadWeightsError
-        When a number is not finite in half precision.
+        When a number is not finite as it is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    halves = {
-        k: (v.detach().cpu().half() if v.is_floating_point() else v.detach().cpu()).contiguous()
-        for k, v in state.items()
-    }
-    broken = [k for k, v in halves.items() if v.is_floating_point() and not v.isfinite().all()]
+    encoded = encode(state, card.encoding)
+    broken = [k for k, v in encoded.items() if v.is_floating_point() and not v.isfinite().all()]
     if broken:
-        raise BadWeightsError(f"not finite in half precision: {', '.join(broken)}")
-    blob = save(halves)
+        raise BadWeightsError(f"not finite as {card.encoding}: {', '.join(broken)}")
+    blob = save(encoded)
     (folder / f"{card.name}.safetensors").write_bytes(blob)
     written = replace(card, sha256=sha256(blob).hexdigest())
     write_card(written, folder)
@@ -68,8 +71,7 @@ def load_network(name: str, folder: Path = WEIGHTS_FOLDER) -> tuple[nn.Module, C
         raise BadWeightsError(f"no network is called {card.network}")
     network = NETWORKS[card.network]()
     try:
-        state = {k: v.float() if v.is_floating_point() else v for k, v in load(blob).items()}
-        network.load_state_dict(state)
+        network.load_state_dict(decode(load(blob)))
     except (SafetensorError, RuntimeError) as error:
         raise BadWeightsError(f"the blob of {name} does not fit {card.network}") from error
     return network.eval(), card

@@ -14,13 +14,16 @@ from rich.progress import Progress
 from rich.table import Table
 
 from models.cards import WEIGHTS_FOLDER
+from train.export import as_encoded, export, trained_network, with_encoding_loss
 from train.export import evaluate as score
-from train.export import export, trained_network
 from train.loop import Trainer
 from train.phantom.clip import VIEWS
-from train.phantom.cohort import CohortPlan, write_cohort
+from train.phantom.cohort import write_cohort
 from train.phantom.dicom_study import write_study
+from train.phantom.parts import PARTS
+from train.phantom.parts.base import CohortPlan
 from train.recipe import Recipe, RecipeError, load_recipe
+from train.tasks import task_of
 from train.weights_page import read_cards, weights_page, write_page
 
 app = typer.Typer(
@@ -57,18 +60,19 @@ def phantom(
     view_frames: Annotated[int, typer.Option(min=1, help="Frames per patient and view.")] = 4,
     processes: Annotated[int, typer.Option(min=1, help="Renderers side by side.")] = 2,
     part: Annotated[
-        list[str] | None, typer.Option(help="`ef`, `view`; both when left out. Repeatable.")
+        list[str] | None,
+        typer.Option(help=f"{', '.join(PARTS)}; all when left out. Repeatable."),
     ] = None,
 ) -> None:
-    """Simulate a cohort as arrays: apical clips with ejection fraction and borders, and frames.
+    """Simulate a cohort as arrays: for each part of it images or signals, and their truth.
 
-    `studies` writes the same patients as DICOM.
-
-    About 0.9 MB of disk for a clip (two a patient) and 12 kB for a frame.
+    `studies` writes the same patients as DICOM. Each recipe names the part that it needs.
     """
-    parts = tuple(part or ("ef", "view"))
-    if not set(parts) <= {"ef", "view"}:
-        raise typer.BadParameter("a part is ef or view", param_hint="--part")
+    parts = tuple(part or PARTS)
+    if unknown := [p for p in parts if p not in PARTS]:
+        raise typer.BadParameter(
+            f"{unknown[0]} is not one of {', '.join(PARTS)}", param_hint="--part"
+        )
     with Progress(console=Console(stderr=True)) as progress:
         row = progress.add_task("simulating", total=patients * len(parts))
         plan = CohortPlan(patients, seed, view_frames, processes)
@@ -156,9 +160,12 @@ def evaluate(
     console = Console(stderr=True)
     with console.status(f"scoring {chosen.name} on the {split} patients"):
         report = score(chosen, network, cohort, split)  # type: ignore[arg-type]
+        if write and chosen.encoding != "float16":
+            encoded = as_encoded(chosen, network)
+            report = with_encoding_loss(score(chosen, encoded, cohort, split), report)  # type: ignore[arg-type]
     table = Table("number", "value", "95 % interval", title=f"{chosen.name} {chosen.version}")
     for name, value in report.metrics.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "value" in value:
             table.add_row(name, f"{value['value']:.4g}", f"{value['low']:.4g}–{value['high']:.4g}")
         else:
             table.add_row(name, str(value), "")
@@ -190,7 +197,9 @@ def _recipe(name: str) -> Recipe:
     if path.suffix != ".toml":
         path = Path(__file__).parent / "recipes" / f"{name}.toml"
     try:
-        return load_recipe(path)
+        recipe = load_recipe(path)
+        task_of(recipe)
+        return recipe
     except RecipeError as error:
         for problem in error.problems:
             Console(stderr=True).print(f"[red]{path.name}[/red] {problem}")

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from models.cards import SIMULATED, Card
-from models.echo_e3net import EchoE3Net
-from models.preprocess import CLIP_LENGTH, CLIP_PERIOD, SIZE
-from models.view_net import VIEWS
+from models.encoding import decode, encode
 from models.weights import count_parameters, save_weights
 from train import checkpoint
-from train.evaluate import Report, evaluate_ejection_fraction, evaluate_views
 from train.loop import BEST, LAST
 from train.recipe import Recipe
 from train.splits import Split
 from train.tasks import task_of
+from train.tasks.base import Report
 
 _LICENCE = "MIT, as the project"
 
@@ -36,49 +34,50 @@ def trained_network(recipe: Recipe, folder: Path) -> nn.Module:
 
 def evaluate(recipe: Recipe, network: nn.Module, cohort: Path, split: Split = "test") -> Report:
     """Score a network on one part of the patients."""
-    if recipe.task == "ejection_fraction":
-        return evaluate_ejection_fraction(network, cohort, split)
-    return evaluate_views(network, cohort, split)
+    return task_of(recipe).evaluate(network, cohort, split)
+
+
+def as_encoded(recipe: Recipe, network: nn.Module) -> nn.Module:
+    """Round the network's weights to what the blob will hold, in place."""
+    network.load_state_dict(decode(encode(network.state_dict(), recipe.encoding)))
+    return network
+
+
+def with_encoding_loss(report: Report, before: Report) -> Report:
+    """Note by how much each number changed when the weights were encoded."""
+    changes = {
+        name: round(value["value"] - before.metrics[name]["value"], 5)
+        for name, value in report.metrics.items()
+        if isinstance(value, dict) and "value" in value and name in before.metrics
+    }
+    return replace(report, metrics={**report.metrics, "change_by_encoding": changes})
 
 
 def export(recipe: Recipe, network: nn.Module, report: Report, cohort: Path, folder: Path) -> Card:
     """Write ``<name>.safetensors`` and ``<name>.json`` into `folder`."""
     patients = len(json.loads((cohort / "patients.json").read_text()))
-    ejection_fraction = recipe.task == "ejection_fraction"
+    task = task_of(recipe)
+    facts = task.describe(network)
     card = Card(
         name=recipe.name,
         version=recipe.version,
         network=type(network).__name__,
-        finding=recipe.task,
+        finding=task.finding,
         sha256="",
         parameters=count_parameters(network),
+        macs=facts.macs,
         training_data=f"{patients} simulated patients (train.phantom), 80 % of them trained on; "
         "no patient data",
         licence=_LICENCE,
-        normalisation=_normalisation(network),
-        input=_clip_input() if ejection_fraction else _frame_input(),
+        normalisation=facts.normalisation,
+        input=facts.input,
         metrics={"data": "simulated patients", **report.metrics},
+        paper=facts.paper,
         thresholds=report.thresholds,
         intended_use="development and demonstration of the node",
         statement=SIMULATED,
         calibration=report.calibration,
+        feature_statistics=report.feature_statistics,
+        encoding=recipe.encoding,
     )
     return save_weights(network.state_dict(), card, folder)
-
-
-def _normalisation(network: nn.Module) -> dict[str, Any]:
-    if isinstance(network, EchoE3Net):
-        return {
-            "where": "in the network",
-            "mean": round(float(network.mean), 4),
-            "std": round(float(network.std), 4),
-        }
-    return {"where": "in the network", "kind": "each frame to mean 0 and standard deviation 1"}
-
-
-def _clip_input() -> dict[str, Any]:
-    return {"frames": CLIP_LENGTH, "period": CLIP_PERIOD, "size": SIZE, "range": "grey 0 to 255"}
-
-
-def _frame_input() -> dict[str, Any]:
-    return {"size": SIZE, "range": "grey 0 to 255", "views": list(VIEWS)}

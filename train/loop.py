@@ -24,7 +24,8 @@ from torch.optim import AdamW
 
 from train import checkpoint
 from train.recipe import Recipe, Stage
-from train.tasks import Data, Task, task_of
+from train.tasks import task_of
+from train.tasks.base import Data, Task
 
 LAST = "last.safetensors"
 BEST = "best.safetensors"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-TaskName = Literal["ejection_fraction", "echo_view"]
+Option = str | bool | int | float
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -59,16 +59,6 @@ class Optimizer:
 
 
 @dataclass(frozen=True, config=_STRICT)
-class Loss:
-    """Weights of the loss of the ejection fraction; see train.losses."""
-
-    border: NotNegative = 1.0
-    simpson: NotNegative = 0.2
-    simpson_after: Share = 0.1
-    label_smoothing: Share = 0.0
-
-
-@dataclass(frozen=True, config=_STRICT)
 class Augment:
     """Random change of training data; see train.datasets.phantom.Jitter."""
 
@@ -97,22 +87,31 @@ class Recipe:
     Attributes
     ----------
     task
-        What is learnt.
+        What is learnt: a name in train.tasks.TASKS.
     name, version
         Of the weights that come out.
     stage
         Stages in order.
     seed
         Of initial weights, order and jitter.
+    loss, options
+        Weights of the loss's terms, and choices, that the task knows.
+    encoding
+        How the weights are written for the node.
+    start
+        Safetensors of an earlier training to begin with; empty for the task's own beginning.
     """
 
-    task: TaskName
+    task: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     version: str
     stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
     seed: int = 1
     optimizer: Optimizer = field(default_factory=Optimizer)
-    loss: Loss = field(default_factory=Loss)
+    loss: dict[str, float] = field(default_factory=dict)
+    options: dict[str, Option] = field(default_factory=dict)
+    start: str = ""
+    encoding: Literal["float16", "int8"] = "float16"
     augment: Augment = field(default_factory=Augment)
     run: Run = field(default_factory=Run)
 

@@ -12,10 +12,18 @@ PAGE = "README.md"
 _INTRODUCTION = """\
 # Weights
 
-Each network has a blob, `<name>.safetensors` (half precision, no code in it), and a card,
+Each network has a blob, `<name>.safetensors` (half precision or 8 bit, no code in it), and a card,
 `<name>.json`. The node loads a blob only if it is the one that its card describes.
 `python -m train evaluate --export` writes blob, card and this page; `python -m train cards --write`
 renews the page after a card was edited.
+"""
+
+_COMPARISON = """\
+## Beside the papers
+
+The papers report real patients; ours are simulated ones that training never saw (95 % bootstrap
+intervals over patients). The columns say that a network learns what it is shown, not
+that it would do as well on real patients.
 """
 
 
@@ -33,19 +41,32 @@ def read_cards(folder: Path = WEIGHTS_FOLDER) -> list[Card]:
 def weights_page(cards: Sequence[Card]) -> str:
     """Write the page as Markdown."""
     overview = _table(
-        ("weights", "finding", "network", "parameters", "trained on"),
+        ("finding", "weights", "network", "parameters", "GMACs", "blob", "trained on"),
         (
             (
-                f"[{card.name} {card.version}](#{card.name})",
                 card.finding,
+                f"[{card.name} {card.version}](#{card.name})",
                 card.network,
                 f"{card.parameters:,}",
+                f"{card.macs / 1e9:.3g}" if card.macs else "",
+                card.encoding,
                 card.training_data,
             )
             for card in cards
         ),
     )
-    return "\n".join([_INTRODUCTION, overview, *(_section(card) for card in cards)])
+    compared = _table(
+        (
+            "finding",
+            "measured",
+            "paper, on its data",
+            "ours, on held-out phantoms",
+            "best possible",
+        ),
+        (row for card in cards for row in _compared(card)),
+    )
+    sections = (_section(card) for card in cards)
+    return "\n".join([_INTRODUCTION, overview, _COMPARISON, compared, *sections])
 
 
 def write_page(folder: Path = WEIGHTS_FOLDER) -> Path:
@@ -55,10 +76,27 @@ def write_page(folder: Path = WEIGHTS_FOLDER) -> Path:
     return path
 
 
+def _compared(card: Card) -> Iterator[tuple[str, ...]]:
+    """One row for each figure that the paper has and that was measured, too."""
+    for name, theirs in card.paper.items():
+        ours = card.metrics.get(name)
+        if name == "source" or ours is None:
+            continue
+        best = card.metrics.get(f"best_possible_{name}")
+        yield card.finding, _words(name), str(theirs), _estimate(ours), _estimate(best)
+
+
+def _estimate(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value['value']:.4g} ({value['low']:.4g} to {value['high']:.4g})"
+    return "" if value is None else str(value)
+
+
 def _section(card: Card) -> str:
     facts = (
         ("statement in every result", card.statement),
         ("intended use", card.intended_use),
+        ("paper", str(card.paper.get("source", ""))),
         ("training data", card.training_data),
         ("licence", card.licence),
         ("input", _pairs(card.input)),
@@ -77,9 +115,11 @@ def _section(card: Card) -> str:
 
 def _metric_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for name, value in metrics.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and "low" in value:
             interval = f"{value['low']:.4g} to {value['high']:.4g}"
             yield _words(name), f"{value['value']:.4g}", interval
+        elif isinstance(value, Mapping):
+            yield _words(name), _pairs(value), ""
         elif not isinstance(value, list):
             yield _words(name), str(value), ""
     if "clip_confusion" in metrics:

@@ -35,7 +35,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _recipe(task: str, stages: tuple[Stage, ...]) -> Recipe:
     return Recipe(
-        task=task,  # type: ignore[arg-type]
+        task=task,
         name="tiny",
         version="0",
         stage=stages,
@@ -132,7 +132,7 @@ def test_command_line_from_recipe_to_weights(cohort: Path, tmp_path: Path, task:
 
 def test_a_bad_recipe_is_refused(cohort: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
-    path.write_text('task = "walk"\n')
+    path.write_text('task = "a walk"\n')
     arguments = ["fit", str(path), "--cohort", str(cohort), "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2

@@ -6,22 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from train.recipe import RecipeError, load_recipe
+from train.recipe import Recipe, RecipeError, Stage, load_recipe
+from train.tasks import task_of
 
 RECIPES = sorted((Path(__file__).parents[3] / "train" / "recipes").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_shipped_recipes_are_valid(path: Path) -> None:
-    recipe = load_recipe(path)
-    assert recipe.task == path.stem
-    assert recipe.stage[-1].size == 112
+    assert isinstance(task_of(load_recipe(path)).score, str)
+
+
+def test_a_task_names_what_it_does_not_know() -> None:
+    stage = (Stage(size=64, steps=1, batch=1, lr=0.1),)
+    with pytest.raises(RecipeError, match="walk is not one of"):
+        task_of(Recipe("walk", "n", "1", stage))
+    with pytest.raises(RecipeError, match=r"loss\.borders"):
+        task_of(Recipe("ejection_fraction", "n", "1", stage, loss={"borders": 1.0}))
 
 
 def test_every_problem_is_told(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text(
-        'task = "walk"\nname = "n"\nversion = "1"\ncolour = 1\n'
+        'task = "a walk"\nname = "n"\nversion = "1"\ncolour = 1\n'
         "[[stage]]\nsize = 64\nsteps = -1\nbatch = 4\nlr = 0.1\n"
     )
     with pytest.raises(RecipeError) as caught:

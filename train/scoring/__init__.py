@@ -1,0 +1,1 @@
+"""Scores trained weights on patients that training never saw, and chooses thresholds."""

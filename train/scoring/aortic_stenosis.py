@@ -1,0 +1,299 @@
+"""Scores RSMAS-Net on single frames, on clips and on whole studies, as the node answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from models.probability import Platt, logit
+from models.rsmas_net import VIEWS, RsmasNet
+from models.unusual import FeatureStatistics
+from models.view_priority import ENTROPY_GRID, RELEVANCE_GRID, ViewPriority
+from models.weights import load_network
+from train import metrics
+from train.calibration import (
+    Threshold,
+    fit_platt,
+    threshold_for_balanced,
+    threshold_for_sensitivity,
+)
+from train.datasets.stills import NO_SEVERITY, StenosisStills
+from train.scoring.chunks import chunks
+from train.splits import Split
+from train.tasks.base import Report
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+_BATCH = 64
+_SENSITIVITY = 0.95
+_VIEW_NET = "view_net"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the network says of images or studies, with the truth.
+
+    Attributes
+    ----------
+    stenosis, severity
+        Probabilities, ``(N,)``.
+    stenosis_truth, severity_truth
+        0 or 1; severity -1 without stenosis, ``(N,)``.
+    patients
+        ``(N,)``.
+    """
+
+    stenosis: Floats
+    severity: Floats
+    stenosis_truth: Integers
+    severity_truth: Integers
+    patients: Integers
+
+    def chosen(self, rows: npt.NDArray[Any]) -> Answers:
+        """Keep some rows."""
+        return Answers(
+            self.stenosis[rows],
+            self.severity[rows],
+            self.stenosis_truth[rows],
+            self.severity_truth[rows],
+            self.patients[rows],
+        )
+
+    @property
+    def diseased(self) -> Answers:
+        """Those with a stenosis, whose severity is known."""
+        return self.chosen(self.severity_truth != NO_SEVERITY)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cohort:
+    """The frames of one split and their clips; clips are what the node calls instances.
+
+    Attributes
+    ----------
+    views, certain
+        Of each clip: mean view probabilities ``(N, 5)``, and whether the finding takes it.
+    features
+        Of each frame, ``(frames, 1024)``.
+    """
+
+    frames: Answers
+    frame_views: npt.NDArray[np.str_]
+    clips: Answers
+    views: Floats
+    certain: npt.NDArray[np.bool_]
+    features: Floats
+
+
+def evaluate_stenosis(network: nn.Module, cohort: Path, split: Split = "test") -> Report:
+    """Score both questions; calibration, thresholds and the view rule are of validation patients.
+
+    A study's answer is that of the finding: clips in a certain standard view, one probability each
+    (the mean over its frames), combined by view priority and then calibrated.
+
+    Returns
+    -------
+    Accuracy, sensitivity, specificity and area under the ROC curve for studies, the areas for
+    clips, frames and the frames of each view, and those of a bare mean over a study's clips.
+    """
+    chosen_on, scored = _read(network, cohort, "val"), _read(network, cohort, split)
+    rule = _choose_rule(chosen_on)
+    held, _ = studies(chosen_on, rule)
+    stenosis = fit_platt(held.stenosis_truth, logit(held.stenosis))
+    severity = fit_platt(held.diseased.severity_truth, logit(held.diseased.severity))
+    present = threshold_for_sensitivity(
+        held.stenosis_truth, stenosis(logit(held.stenosis)), _SENSITIVITY
+    )
+    severe = threshold_for_balanced(
+        held.diseased.severity_truth, severity(logit(held.diseased.severity))
+    )
+    found, fallbacks = studies(scored, rule)
+    table: dict[str, Any] = {
+        "split": split,
+        "patients": len(set(scored.frames.patients.tolist())),
+        "frames": len(scored.frames.patients),
+        "studies": len(found.patients),
+        "studies_by_fallback": fallbacks,
+        **_decisions("study_stenosis", found, stenosis, present, "stenosis"),
+        **_decisions("study_severity", found.diseased, severity, severe, "severity"),
+        **_areas(scored),
+    }
+    clip = fit_platt(chosen_on.clips.stenosis_truth, logit(chosen_on.clips.stenosis))
+    ill = chosen_on.clips.diseased
+    clip_severity = fit_platt(ill.severity_truth, logit(ill.severity))
+    return Report(
+        table,
+        {
+            "stenosis_probability": present.as_json(),
+            "severity_probability": severe.as_json(),
+            "view_relevance": {"value": rule.least_relevance, "policy": _RULE_POLICY},
+            "view_entropy": {"value": rule.most_entropy, "policy": _RULE_POLICY},
+        },
+        {
+            **stenosis.as_json("study_stenosis"),
+            **severity.as_json("study_severity"),
+            **clip.as_json("instance_stenosis"),
+            **clip_severity.as_json("instance_severity"),
+        },
+        FeatureStatistics.fit(chosen_on.features).as_json(),
+    )
+
+
+_RULE_POLICY = "largest area under the ROC curve of studies of the validation patients"
+
+
+def studies(cohort: _Cohort, rule: ViewPriority) -> tuple[Answers, int]:
+    """Answer for each patient who has a clip that the finding takes; count the fallbacks."""
+    rows, fallbacks = [], 0
+    clips = cohort.clips
+    for patient in np.unique(clips.patients):
+        own = np.flatnonzero((clips.patients == patient) & cohort.certain)
+        if not len(own):
+            continue
+        said = np.stack([clips.stenosis[own], clips.severity[own]], axis=1)
+        answer = rule.combine(cohort.views[own], said)
+        fallbacks += answer.fallback
+        first = own[0]
+        rows.append(
+            (*answer.answers, clips.stenosis_truth[first], clips.severity_truth[first], patient)
+        )
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    floats = [column.astype(np.float64) for column in columns[:2]]
+    integers = [column.astype(np.int64) for column in columns[2:]]
+    return Answers(floats[0], floats[1], integers[0], integers[1], integers[2]), fallbacks
+
+
+def _choose_rule(cohort: _Cohort) -> ViewPriority:
+    """Search F2's grids; among equals the strictest relevance, then the loosest entropy."""
+    best, best_score = ViewPriority(RELEVANCE_GRID[0], ENTROPY_GRID[-1]), -1.0
+    for least in RELEVANCE_GRID:
+        for most in ENTROPY_GRID:
+            rule = ViewPriority(least, most)
+            found, _ = studies(cohort, rule)
+            score = metrics.auroc(found.stenosis_truth, found.stenosis)
+            if score >= best_score:
+                best, best_score = rule, score
+    return best
+
+
+def _decisions(
+    name: str, answers: Answers, calibration: Platt, threshold: Threshold, question: str
+) -> dict[str, Any]:
+    """Numbers of one question at its threshold, with intervals over patients."""
+    raw, truth = getattr(answers, question), getattr(answers, f"{question}_truth")
+    probability = calibration(logit(raw))
+    called = (probability >= threshold.as_json()["value"]).astype(np.int64)
+    scores: dict[str, Any] = {
+        f"{name}_auc": metrics.bootstrap(metrics.auroc, (truth, probability), answers.patients)
+    }
+    for metric in (
+        metrics.accuracy,
+        metrics.balanced_accuracy,
+        metrics.sensitivity,
+        metrics.specificity,
+        metrics.f1,
+    ):
+        estimate = metrics.bootstrap(metric, (truth, called), answers.patients)
+        scores[f"{name}_{metric.__name__}"] = estimate
+    brier = metrics.bootstrap(_brier, (truth, probability), answers.patients)
+    return {key: value.as_json() for key, value in {**scores, f"{name}_brier": brier}.items()}
+
+
+def _areas(scored: _Cohort) -> dict[str, Any]:
+    """Areas under the ROC curve for frames, frames of each view, clips, and bare study means."""
+    everything = ViewPriority(least_relevance=-1.0, most_entropy=np.inf)
+    even = _Cohort(
+        scored.frames,
+        scored.frame_views,
+        scored.clips,
+        np.full_like(scored.views, 0.2),
+        scored.certain,
+        scored.features,
+    )
+    groups = {"frame": scored.frames, "clip": scored.clips, "mean": studies(even, everything)[0]}
+    for view in VIEWS:
+        groups[f"frame_{view}"] = scored.frames.chosen(scored.frame_views == view)
+    table = {}
+    for name, answers in groups.items():
+        ill = answers.diseased
+        table[f"{name}_stenosis_auc"] = metrics.bootstrap(
+            metrics.auroc, (answers.stenosis_truth, answers.stenosis), answers.patients
+        ).as_json()
+        table[f"{name}_severity_auc"] = metrics.bootstrap(
+            metrics.auroc, (ill.severity_truth, ill.severity), ill.patients
+        ).as_json()
+    return table
+
+
+def _read(network: nn.Module, cohort: Path, split: Split) -> _Cohort:
+    """Run both networks on the frames of one split."""
+    if not isinstance(network, RsmasNet):
+        raise TypeError(f"RSMAS-Net is scored here, not {type(network).__name__}")
+    data = StenosisStills(cohort, split)
+    view_net, card = load_network(_VIEW_NET)
+    stenosis, severity, features, views = [], [], [], []
+    for frames in _frames(data):
+        with torch.inference_mode():
+            last = network.features(frames.to(next(network.parameters()).device))
+            logits = network.decide(last)
+            seen = view_net(frames) / card.calibration.get("temperature", 1.0)
+        stenosis.append(logits.stenosis.float().softmax(1)[:, 1].cpu())
+        severity.append(logits.severity.float().softmax(1)[:, 1].cpu())
+        features.append(network.pooled(last).float().cpu())
+        views.append(seen.softmax(1))
+    each = Answers(
+        torch.cat(stenosis).double().numpy(),
+        torch.cat(severity).double().numpy(),
+        data.stenosis,
+        data.severity,
+        np.array(data.patient_ids, np.int64),
+    )
+    owner, first = _clips(data)
+    clip_views = _mean_by(owner, torch.cat(views).double().numpy())
+    clips = each.chosen(first)
+    clips = Answers(
+        _mean_by(owner, each.stenosis[:, None])[:, 0],
+        _mean_by(owner, each.severity[:, None])[:, 0],
+        clips.stenosis_truth,
+        clips.severity_truth,
+        clips.patients,
+    )
+    certain = (clip_views.argmax(1) < len(VIEWS)) & (
+        clip_views.max(1) >= card.threshold("view_probability")
+    )
+    return _Cohort(
+        each,
+        np.array(data.views),
+        clips,
+        clip_views,
+        certain,
+        torch.cat(features).double().numpy(),
+    )
+
+
+def _frames(data: StenosisStills) -> Iterator[torch.Tensor]:
+    for positions in chunks(len(data), _BATCH):
+        yield torch.from_numpy(data.batch(positions, None)["frames"])
+
+
+def _clips(data: StenosisStills) -> tuple[Integers, Integers]:
+    """The clip of each frame, counted from 0, and the first frame of each clip."""
+    _, first, owner = np.unique(data.clip_ids, return_index=True, return_inverse=True)
+    return owner.astype(np.int64), first.astype(np.int64)
+
+
+def _mean_by(owner: Integers, values: Floats) -> Floats:
+    summed = np.zeros((int(owner.max()) + 1, values.shape[1]))
+    np.add.at(summed, owner, values)
+    return np.asarray(summed / np.bincount(owner)[:, None])
+
+
+def _brier(truth: Integers, probability: Floats) -> float:
+    return float(np.mean((probability - truth) ** 2))
