@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from train.phantom.clip import render_clip
-from train.phantom.cohort import CLIP_FRAMES
+from train.phantom.parts.ef import CLIP_FRAMES
 from train.phantom.patient import draw_patient
 
 _AIM_S = 1.0

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+
+from train.phantom.chest import Chest, Person, draw_chest, draw_person
+from train.phantom.conduction import Conduction, draw_conduction
+from train.phantom.muscle import Muscle, muscle_of
+from train.phantom.score import ECG_DIRECTION, XRAY_DIRECTION, Scores, draw_scores, spread
+from train.phantom.valve import AorticValve, draw_grade, draw_valve
+
+#: Share of moderate and severe stenosis among drawn patients.
+PREVALENCE = 0.45
+#: The disease has a stream of its own, so that the heart's shape does not depend on it.
+_DISEASE_STREAM = 7919
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +43,13 @@ class Patient:
     base_taper
         Narrowing at the mitral plane relative to the largest diameter (0.05 to 0.35).
     wall_cm
-        Wall thickness at end-diastole.
+        Wall thickness at end-diastole, hypertrophy included.
     longitudinal_share
         Share of the logarithmic volume change that shortening contributes.
+    valve, conduction, muscle, chest, person
+        The disease and the person, shared by the echo, the ECG and the chest X-ray.
+    scores
+        What ECG and X-ray tell of the stenosis.
     """
 
     patient_id: int
@@ -51,6 +67,17 @@ class Patient:
     bend_cm: float
     mitral_tilt_deg: float
     septal_bulge_cm: float
+    valve: AorticValve
+    conduction: Conduction
+    muscle: Muscle
+    chest: Chest
+    person: Person
+    scores: Scores
+
+    @property
+    def stenosis_label(self) -> bool:
+        """Moderate or severe stenosis: a valve of at most 1.5 cm²."""
+        return self.valve.grade in ("moderate", "severe")
 
     @property
     def edv_ml(self) -> float:
@@ -83,10 +110,20 @@ class Patient:
         longitudinal = volume**self.longitudinal_share
         return np.sqrt(volume / longitudinal), longitudinal
 
-    def truth(self) -> dict[str, float]:
-        """Everything known about the patient, flat, for the cohort's index."""
+    def truth(self) -> dict[str, Any]:
+        """Everything known about the patient, flat but for the foci, for the cohort's index."""
+        flat: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            if isinstance(value, dict):
+                prefix = f"{name}_" if name == "scores" else ""
+                flat |= {prefix + key: inner for key, inner in value.items()}
+            else:
+                flat[name] = float(value)
         return {
-            **{name: float(value) for name, value in asdict(self).items()},
+            **flat,
+            "stenosis_label": self.stenosis_label,
+            "calcified": self.valve.calcified,
+            "has_flash": self.conduction.has_flash,
             "ef_percent": 100.0 * self.ejection_fraction,
             "edv_ml": self.edv_ml,
             "esv_ml": self.esv_ml,
@@ -121,6 +158,12 @@ def draw_patient(patient_id: int, seed: int) -> Patient:
     rng = np.random.default_rng([seed, patient_id])
     length = rng.uniform(7.0, 10.2)
     width = length * rng.uniform(0.48, 0.68)
+    disease = np.random.default_rng([seed, patient_id, _DISEASE_STREAM])
+    grade = draw_grade(disease)
+    scores = draw_scores(grade in ("moderate", "severe"), PREVALENCE, disease)
+    voltage_z, qrs_z, strain_z = spread(scores.ecg, ECG_DIRECTION, disease)
+    heart_z, calcium_z = spread(scores.xray, XRAY_DIRECTION, disease)
+    muscle = muscle_of(voltage_z, strain_z, disease)
     return Patient(
         patient_id=patient_id,
         ejection_fraction=rng.uniform(0.12, 0.78),
@@ -130,11 +173,17 @@ def draw_patient(patient_id: int, seed: int) -> Patient:
         width_a2c_cm=width * rng.uniform(0.88, 1.1),
         elliptic_share=rng.uniform(0.5, 0.75),
         base_taper=rng.uniform(0.05, 0.35),
-        wall_cm=rng.uniform(0.7, 1.25),
+        wall_cm=rng.uniform(0.7, 1.25) + muscle.hypertrophy_cm,
         longitudinal_share=rng.uniform(0.2, 0.38),
         rv_width_cm=rng.uniform(2.2, 4.2),
         atrium_cm=rng.uniform(3.2, 5.4),
         bend_cm=rng.uniform(-0.35, 0.35),
         mitral_tilt_deg=rng.uniform(-10.0, 25.0),
         septal_bulge_cm=rng.uniform(-0.1, 0.3),
+        valve=draw_valve(grade, disease),
+        conduction=draw_conduction(qrs_z, disease),
+        muscle=muscle,
+        chest=draw_chest(heart_z, calcium_z, disease),
+        person=draw_person(disease),
+        scores=scores,
     )

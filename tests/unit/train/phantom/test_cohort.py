@@ -16,7 +16,8 @@ import pytest
 
 from train.datasets.phantom import EjectionFractionClips, ViewFrames
 from train.phantom.clip import VIEWS, render_clip
-from train.phantom.cohort import CohortPlan, write_cohort
+from train.phantom.cohort import write_cohort
+from train.phantom.parts.base import CohortPlan
 from train.phantom.patient import draw_patient
 from train.splits import SPLITS
 
@@ -28,7 +29,7 @@ SEED = 5
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, ticks = tmp_path_factory.mktemp("cohort"), []
     plan = CohortPlan(patients=3, seed=SEED, view_frames=2, processes=1)
-    write_cohort(folder, plan, tick=lambda: ticks.append(1))
+    write_cohort(folder, plan, ("ef", "view"), lambda: ticks.append(1))
     assert len(ticks) == 6
     return folder
 
