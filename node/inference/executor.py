@@ -11,7 +11,7 @@ from itertools import count
 from multiprocessing.connection import Connection
 from typing import Protocol
 
-from node.errors import HostDiedError, PermanentError, TransientError
+from node.errors import HostDiedError, NotAnalysableError, PermanentError, TransientError
 from node.inference.messages import (
     ArrayMapping,
     Arrays,
@@ -47,6 +47,8 @@ class Executor(Protocol):
 
         Raises
         ------
+        NotAnalysableError
+            The network could not be loaded.
         PermanentError
             The task failed and would fail again.
         TransientError
@@ -108,6 +110,9 @@ class LocalExecutor:
         """Compute; see :meth:`Executor.run`."""
         check_arrays(arrays)
         host = self._live_host()
+        if network in host.info.problems:
+            problem = host.info.problems[network]
+            raise NotAnalysableError(f"the network {network} is not loaded: {problem}")
         try:
             result = host.submit(network, task, dict(arrays)).result(self._call_timeout_s)
         except TimeoutError:

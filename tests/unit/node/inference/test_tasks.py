@@ -8,16 +8,12 @@ import torch
 
 from models.echo_e3net import EchoE3Net
 from models.view_net import ViewNet
+from node.inference.device import Device
 from node.inference.messages import HostSettings
 from node.inference.registry import HostedTask, find_registry
-from node.inference.tasks import (
-    ECHO_E3NET,
-    VIEW_NET,
-    Device,
-    ejection_fraction_tasks,
-    load_networks,
-    view_tasks,
-)
+from node.inference.tasks import load_networks
+from node.inference.tasks.echo_e3net import ECHO_E3NET, ejection_fraction_tasks
+from node.inference.tasks.view_net import VIEW_NET, view_tasks
 
 CPU = HostSettings("cpu", "float32", threads=1)
 

@@ -1,0 +1,33 @@
+"""The networks of this node and what each can do, as a host runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from models.cards import BadWeightsError
+from node.inference.device import Device, Tasks
+from node.inference.messages import HostSettings
+from node.inference.registry import Hosted
+from node.inference.tasks import echo_e3net, view_net
+
+#: By the name of the weights.
+LOADERS: dict[str, Callable[[Device], Tasks]] = {
+    "view_net": view_net.load,
+    "echo_e3net": echo_e3net.load,
+}
+
+
+def load_networks(settings: HostSettings) -> Hosted:
+    """Load every network of this node (the default registry of LocalExecutor).
+
+    A network without valid weights is left out, with the reason.
+    """
+    device = Device(settings)
+    tasks: Tasks = {}
+    problems: dict[str, str] = {}
+    for name, load in LOADERS.items():
+        try:
+            tasks |= load(device)
+        except BadWeightsError as error:
+            problems[name] = str(error)
+    return Hosted(str(device.torch), device.precision, tasks, problems)
