@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, UltrasoundMultiFrameImageStorage
 
 from train.phantom.clip import VIEWS, PhantomClip, Resolution, render_clip
+from train.phantom.dicom_identity import ECHO_DATE, derive_uid, identify
 from train.phantom.patient import Patient, draw_patient
 from train.phantom.screen import (
     COLUMNS,
@@ -29,12 +29,7 @@ from train.phantom.screen import (
     draw_screen,
 )
 
-_NAMESPACE = uuid.UUID("6f9f3b56-8d0c-5d4e-9d2f-2a57a4a5c0de")
 _DISPLAY = Resolution(depths=400, beams=220, render=WINDOW, size=WINDOW, centred=True)
-
-
-def _uid(*parts: object) -> str:
-    return f"2.25.{uuid.uuid5(_NAMESPACE, '|'.join(str(p) for p in parts)).int}"
 
 
 def write_study(
@@ -67,7 +62,7 @@ def write_study(
     folder.mkdir(parents=True, exist_ok=True)
     patient = draw_patient(patient_id, seed)
     truth: dict[str, Any] = {
-        "study_instance_uid": _uid(seed, patient_id, "study"),
+        "study_instance_uid": derive_uid(seed, patient_id, "echo", "study"),
         **patient.truth(),
         "patient_id": patient_id,
         "seed": seed,
@@ -104,7 +99,9 @@ def _dataset(clip: PhantomClip, patient: Patient, seed: int, number: int) -> Dat
     """One multi-frame ultrasound instance (PS3.3 A.7), JPEG baseline as most machines send it."""
     ds = Dataset()
     screen = draw_screen(clip, patient.heart_rate_bpm)
-    _identify(ds, patient, seed, number)
+    identify(ds, patient, seed, "echo", ECHO_DATE, number)
+    ds.SOPClassUID, ds.Modality = UltrasoundMultiFrameImageStorage, "US"
+    ds.PatientOrientation, ds.BodyPartExamined = "", "HEART"
     ds.ImageType = ["ORIGINAL", "PRIMARY", "TTE", "0001"]
     ds.SeriesDescription = "Simulated echocardiogram"
     ds.HeartRate = round(patient.heart_rate_bpm)
@@ -117,26 +114,6 @@ def _dataset(clip: PhantomClip, patient: Patient, seed: int, number: int) -> Dat
     ds.SequenceOfUltrasoundRegions = _regions(screen, clip)
     _pixels(ds, screen)
     return ds
-
-
-def _identify(ds: Dataset, patient: Patient, seed: int, number: int) -> None:
-    ds.SpecificCharacterSet = "ISO_IR 192"
-    ds.SOPClassUID = UltrasoundMultiFrameImageStorage
-    ds.SOPInstanceUID = _uid(seed, patient.patient_id, "instance", number)
-    ds.StudyInstanceUID = _uid(seed, patient.patient_id, "study")
-    ds.SeriesInstanceUID = _uid(seed, patient.patient_id, "series")
-    ds.PatientName = f"Phantom^{seed}-{patient.patient_id:04d}"
-    ds.PatientID = f"PHANTOM-{seed}-{patient.patient_id:04d}"
-    ds.PatientBirthDate, ds.PatientSex = "19600101", "O"
-    ds.StudyDate = ds.SeriesDate = ds.ContentDate = "20260101"
-    ds.StudyTime = ds.SeriesTime = ds.ContentTime = "120000"
-    ds.AccessionNumber, ds.ReferringPhysicianName = "", ""
-    ds.StudyID = f"P{patient.patient_id}"
-    ds.Modality, ds.Manufacturer = "US", "cardionode phantom"
-    ds.StudyDescription = "Simulated patient, not a person"
-    ds.SeriesNumber, ds.InstanceNumber = 1, number
-    ds.PatientOrientation = ""
-    ds.BodyPartExamined = "HEART"
 
 
 def _regions(screen: Screen, clip: PhantomClip) -> list[Dataset]:
