@@ -222,6 +222,10 @@ class EchoE3Net(nn.Module):
         borders = self.border_detector(taps[:3])
         return Prediction(self.aggregator(taps[3], borders), borders)
 
+    def pooled(self, taps: tuple[Tensor, ...]) -> Tensor:
+        """Reduce the last map of :meth:`features` to its means ``(B, 200)``."""
+        return taps[-1].mean((2, 3, 4))
+
     def forward(self, clips: Tensor, valid: Tensor | None = None) -> Prediction:
         """Predict; arguments as in :meth:`features`."""
         return self.decide(self.features(clips, valid))

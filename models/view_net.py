@@ -82,10 +82,13 @@ class ViewNet(nn.Module):
         middle = self.blocks[:-1](x)
         return middle, self.blocks[-1](middle)
 
+    def pooled(self, last: Tensor) -> Tensor:
+        """Reduce the last feature map ``(B, 176, 7, 7)`` to means and maxima ``(B, 352)``."""
+        return torch.cat([last.mean((2, 3)), last.amax((2, 3))], dim=1)
+
     def decide(self, last: Tensor) -> Tensor:
         """Map the last feature map ``(B, 176, 7, 7)`` to logits ``(B, 5)``."""
-        pooled = torch.cat([last.mean((2, 3)), last.amax((2, 3))], dim=1)
-        logits: Tensor = self.head(self.dropout(pooled))
+        logits: Tensor = self.head(self.dropout(self.pooled(last)))
         return logits.float()
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -12,14 +12,24 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from models.cards import WEIGHTS_FOLDER, BadWeightsError, Card, read_card, verified_blob, write_card
+from models.cxr_net import CxrNet
+from models.ecg_net import EcgNet
 from models.echo_e3net import EchoE3Net
 from models.encoding import decode, encode
+from models.rsmas_net import RsmasNet
 from models.septal_flash_net import SeptalFlashNet
+from models.valve_classifier import ValveClassifier
 from models.view_net import ViewNet
+from models.yolo.detector import ValveDetector
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "CxrNet": CxrNet,
+    "EcgNet": EcgNet,
     "EchoE3Net": EchoE3Net,
+    "RsmasNet": RsmasNet,
     "SeptalFlashNet": SeptalFlashNet,
+    "ValveClassifier": ValveClassifier,
+    "ValveDetector": ValveDetector,
     "ViewNet": ViewNet,
 }
 

@@ -57,6 +57,7 @@ AETitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
+Days = Annotated[float, Field(gt=0, le=3650)]
 # Strings become paths, and lists tuples, though every other type must be exact.
 TomlPath = Annotated[Path, Field(strict=False)]
 
@@ -137,6 +138,14 @@ class FindingsSettings(_Section):
         return self.enabled == "all" or finding in self.enabled
 
 
+class PairingSettings(_Section):
+    """How an ECG and a chest X-ray of two studies find each other."""
+
+    window_days: Days = 7.0
+    expire_after_days: Days = 14.0
+    single_modality: bool = False
+
+
 class StatusPageSettings(_Section):
     """Where the status page is served."""
 
@@ -184,6 +193,7 @@ class Settings(_Section):
     grouping: GroupingSettings = GroupingSettings()
     delivery: DeliverySettings = DeliverySettings()
     findings: FindingsSettings = FindingsSettings()
+    pairing: PairingSettings = PairingSettings()
     status_page: StatusPageSettings = StatusPageSettings()
     destination: tuple[Destination, ...] = ()
 
@@ -195,6 +205,7 @@ _SECTIONS: dict[str, type[_Section]] = {
     "grouping": GroupingSettings,
     "delivery": DeliverySettings,
     "findings": FindingsSettings,
+    "pairing": PairingSettings,
     "status_page": StatusPageSettings,
 }
 
@@ -249,6 +260,7 @@ def parse_settings(raw: dict[str, Any], folder: Path) -> Settings:
     _check_ports(sections, destinations, problems)
     _check_names(destinations, problems)
     _check_retries(sections.get("delivery"), problems)
+    _check_pairing(sections.get("pairing"), problems)
     if problems:
         raise ConfigurationError(problems)
     return Settings(**sections, destination=tuple(destinations))
@@ -345,4 +357,12 @@ def _check_retries(delivery: DeliverySettings | None, problems: list[str]) -> No
         problems.append(
             f"delivery.first_retry_s: {delivery.first_retry_s:g} is not allowed: at most "
             f"delivery.max_retry_s ({delivery.max_retry_s:g})"
+        )
+
+
+def _check_pairing(pairing: PairingSettings | None, problems: list[str]) -> None:
+    if pairing is not None and pairing.expire_after_days < pairing.window_days:
+        problems.append(
+            f"pairing.expire_after_days: {pairing.expire_after_days:g} is not allowed: at least "
+            f"pairing.window_days ({pairing.window_days:g})"
         )

@@ -34,6 +34,11 @@ _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
 DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
 
 
+def is_cardiac_class(sop_class_uid: str) -> bool:
+    """Whether instances of a SOP class can be inputs: ultrasound, radiographs and ECGs."""
+    return sop_class_uid in _ULTRASOUND | _RADIOGRAPH | _ECG
+
+
 @dataclass(frozen=True, slots=True)
 class UltrasoundRegion:
     """One item of SequenceOfUltrasoundRegions (PS3.3 C.8.5.5).

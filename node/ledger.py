@@ -14,7 +14,14 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from node import ledger_arrival, ledger_deliveries, ledger_jobs, ledger_recovery, ledger_studies
+from node import (
+    ledger_arrival,
+    ledger_deliveries,
+    ledger_jobs,
+    ledger_pairings,
+    ledger_recovery,
+    ledger_studies,
+)
 from node import ledger_queues as queues
 from node import ledger_views as views
 from node.clock import SteadyClock
@@ -28,6 +35,7 @@ from node.ledger_records import (
     FindingOutcome,
     InstanceRow,
     Job,
+    Partner,
     ResultRow,
     StoredObject,
     StudyDetail,
@@ -35,6 +43,7 @@ from node.ledger_records import (
 )
 from node.ledger_states import ArrivalOutcome
 from node.ledger_writer import Transaction, Writer
+from node.pairing import PairingRule
 
 Result = TypeVar("Result")
 
@@ -46,13 +55,21 @@ class Ledger:
     wait together; reading never waits for writing.
     """
 
-    def __init__(self, readers: Engine, writer: Writer | None) -> None:
+    def __init__(
+        self, readers: Engine, writer: Writer | None, pairing: PairingRule | None = None
+    ) -> None:
         self._readers = readers
         self._writer = writer
+        self._pairing = pairing if pairing is not None else PairingRule()
 
     @classmethod
     def open(
-        cls, path: Path, clock: Callable[[], float] | None = None, *, read_only: bool = False
+        cls,
+        path: Path,
+        clock: Callable[[], float] | None = None,
+        *,
+        read_only: bool = False,
+        pairing: PairingRule | None = None,
     ) -> Self:
         """Open a ledger; a new or older file gets this version's schema first.
 
@@ -65,6 +82,8 @@ class Ledger:
         read_only
             Only look, beside a running node or without one. Otherwise the caller holds the data
             directory's lock: a ledger has one writing process.
+        pairing
+            How instances of two studies find each other; needed where analyses are finished.
 
         Raises
         ------
@@ -74,7 +93,7 @@ class Ledger:
         if read_only:
             return cls(open_readers(path), None)
         connection = open_writer(path)
-        return cls(open_readers(path), Writer(connection, clock or SteadyClock()))
+        return cls(open_readers(path), Writer(connection, clock or SteadyClock()), pairing)
 
     def close(self) -> None:
         """Finish the changes that wait, then close; closing twice is harmless."""
@@ -127,7 +146,7 @@ class Ledger:
             Why it will not be analysed, when that is known already.
         """
         return self._change(
-            lambda tx: ledger_arrival.record_arrival(tx, arrival, quarantine_reason)
+            lambda tx: ledger_arrival.record_arrival(tx, arrival, quarantine_reason, self._pairing)
         )
 
     def find_own_object(self, sop_instance_uid: str) -> bool:
@@ -162,14 +181,20 @@ class Ledger:
     ) -> None:
         """Store what the findings made of the job's instance; captures wait for the report.
 
-        The job is `not_applicable` when every outcome is, else `done`.
+        The job is `not_applicable` when every outcome is, else `done`. Outcomes with a role are
+        paired with those of other studies; a study whose report thereby is outdated is opened.
 
         Raises
         ------
         LeaseLostError
             As in :meth:`heartbeat`.
         """
-        self._change(lambda tx: ledger_jobs.finish_analysis(tx, job, outcomes, captures))
+
+        def finish(tx: Transaction) -> None:
+            ledger_jobs.finish_analysis(tx, job, outcomes, captures)
+            self._pair(tx, job)
+
+        self._change(finish)
 
     def quarantine(self, job: Job, reason: str) -> None:
         """Put the job's instance aside for good; the job has failed.
@@ -179,7 +204,12 @@ class Ledger:
         LeaseLostError
             As in :meth:`heartbeat`.
         """
-        self._change(lambda tx: ledger_jobs.quarantine(tx, job, reason))
+
+        def put_aside(tx: Transaction) -> None:
+            ledger_jobs.quarantine(tx, job, reason)
+            self._pair(tx, job)
+
+        self._change(put_aside)
 
     def fail_job(self, job: Job, reason: str, retry_at: float | None) -> None:
         """End an attempt without a result; None gives the job up.
@@ -189,7 +219,12 @@ class Ledger:
         LeaseLostError
             As in :meth:`heartbeat`.
         """
-        self._change(lambda tx: ledger_jobs.fail_job(tx, job, reason, retry_at))
+
+        def fail(tx: Transaction) -> None:
+            ledger_jobs.fail_job(tx, job, reason, retry_at)
+            self._pair(tx, job)
+
+        self._change(fail)
 
     def finish_report(
         self, job: Job, objects: Sequence[StoredObject], destinations: Sequence[str]
@@ -220,6 +255,10 @@ class Ledger:
         """Every outcome of a study with its instance, in order of arrival."""
         return self._read(lambda c: views.study_outcomes(c, study_uid))
 
+    def study_partners(self, study_uid: str) -> list[Partner]:
+        """With whom the instances of a study are paired."""
+        return self._read(lambda c: views.study_partners(c, study_uid))
+
     def study_captures(self, study_uid: str) -> list[StoredObject]:
         """The captures that are held until the study's report, in order of arrival."""
         return self._read(lambda c: views.study_captures(c, study_uid))
@@ -231,6 +270,10 @@ class Ledger:
     def object_digests(self) -> set[str]:
         """SHA-256 of every result object that counts: in a report, or held for one."""
         return self._read(views.object_digests)
+
+    def expire_pairings(self) -> int:
+        """Stop waiting for partners that did not come in time; return how many those are."""
+        return self._change(lambda tx: ledger_pairings.expire_pairings(tx, self._pairing))
 
     # ---- deliveries
 
@@ -311,7 +354,7 @@ class Ledger:
     # ---- what onlookers see
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Instances, studies, jobs and deliveries by state, every state present."""
+        """Instances, studies, jobs, deliveries and pairings by state, every state present."""
         return self._read(views.counts)
 
     def events(self, study_uid: str) -> list[Event]:
@@ -337,6 +380,10 @@ class Ledger:
     def destination_queues(self) -> list[queues.DestinationQueue]:
         """What each destination that ever got something still has to get, by name."""
         return self._read(queues.destination_queues)
+
+    def _pair(self, tx: Transaction, job: Job) -> None:
+        if job.instance is not None:
+            ledger_pairings.pair_instance(tx, self._pairing, job.instance.id)
 
     def _change(self, change: Callable[[Transaction], Result]) -> Result:
         if self._writer is None:

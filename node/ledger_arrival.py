@@ -7,11 +7,13 @@ from dataclasses import asdict
 from sqlalchemy import bindparam, insert, select
 
 from node.ledger_jobs import add_job
+from node.ledger_pairings import pair_patient
 from node.ledger_records import ANY_FINDING, Arrival
 from node.ledger_states import ArrivalOutcome, InstanceState, JobKind
 from node.ledger_studies import note_arrival, reopen
 from node.ledger_tables import instances, outcomes
 from node.ledger_writer import Transaction
+from node.pairing import PairingRule
 
 CONFLICT = "an earlier instance has the same SOP Instance UID and other bytes"
 OWN_RESULT = "a result of this node"
@@ -23,7 +25,7 @@ _ADD_INSTANCE = insert(instances)
 
 
 def record_arrival(
-    tx: Transaction, arrival: Arrival, quarantine_reason: str | None
+    tx: Transaction, arrival: Arrival, quarantine_reason: str | None, rule: PairingRule
 ) -> ArrivalOutcome:
     """Store an instance, make its study, and queue its analysis when there is one to do."""
     known = tx.connection.execute(_KNOWN, {"uid": arrival.sop_instance_uid}).all()
@@ -32,7 +34,9 @@ def record_arrival(
             tx.event(study_uid, f"instance {instance_id}", "duplicate", _sender(arrival))
             return ArrivalOutcome.DUPLICATE
     study_uid = arrival.study_instance_uid
-    note_arrival(tx, arrival)
+    unsettled = note_arrival(tx, arrival)
+    if unsettled:
+        pair_patient(tx, rule, unsettled)
     reason = quarantine_reason or (CONFLICT if known else "")
     instance_id = _add_instance(tx, arrival, reason, conflict=bool(known))
     if known:

@@ -27,7 +27,7 @@ def finish_report(
     )
     tx.connection.execute(
         update(outcomes)
-        .where(outcomes.c.study_uid == job.study_uid)
+        .where(outcomes.c.study_uid == job.study_uid, outcomes.c.state != "waiting")
         .values(reported_in=job.revision)
     )
     tx.event(

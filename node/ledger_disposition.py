@@ -51,10 +51,14 @@ def disposition(
         return Disposition(
             DispositionState.QUARANTINED, "instances of more than one patient claim this study"
         )
-    if all(each.outcome.state == "failed" for each in applying):
+    told = [each for each in applying if each.outcome.state != "waiting"]
+    if not told:
         reasons = dict.fromkeys(each.outcome.reason for each in applying)
+        return Disposition(DispositionState.PENDING, "; ".join(reasons))
+    if all(each.outcome.state == "failed" for each in told):
+        reasons = dict.fromkeys(each.outcome.reason for each in told)
         return Disposition(DispositionState.FAILED, "; ".join(reasons))
-    revision = applying[0].reported_in
+    revision = told[0].reported_in
     if revision is None:
         reports = [job for job in jobs if job.kind is JobKind.REPORT and _to_come(job, study)]
         return _of_job(reports[-1] if reports else None, "the report")

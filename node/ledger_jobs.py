@@ -8,7 +8,15 @@ from typing import Any
 from sqlalchemy import and_, delete, insert, select, text, update
 
 from node.errors import LeaseLostError
-from node.ledger_records import FindingOutcome, InstanceRow, Job, StoredObject
+from node.facts import is_cardiac_class
+from node.ledger_records import (
+    ANY_FINDING,
+    FindingOutcome,
+    InstanceRow,
+    Job,
+    OutcomeState,
+    StoredObject,
+)
 from node.ledger_rows import Row, instance_row, object_values
 from node.ledger_states import InstanceState, JobKind, JobState
 from node.ledger_tables import (
@@ -136,9 +144,9 @@ def finish_analysis(
 def quarantine(tx: Transaction, job: Job, reason: str) -> None:
     """Put the job's instance aside for good."""
     row = _held(tx, job)
-    move_instance(
-        tx, _analysed_instance(job), InstanceState.QUARANTINED, reason=reason, detail=reason
-    )
+    instance = _analysed_instance(job)
+    move_instance(tx, instance, InstanceState.QUARANTINED, reason=reason, detail=reason)
+    _tell_failure(tx, instance, reason)
     move_job(tx, row, JobState.FAILED, reason, reason=reason)
 
 
@@ -147,6 +155,8 @@ def fail_job(tx: Transaction, job: Job, reason: str, retry_at: float | None) -> 
     row = _held(tx, job)
     if retry_at is None:
         move_job(tx, row, JobState.FAILED, reason, reason=reason)
+        if job.instance is not None:
+            _tell_failure(tx, job.instance, reason)
     else:
         move_job(tx, row, JobState.RETRY, reason, reason=reason, due_at=retry_at)
 
@@ -187,6 +197,9 @@ def requeue_jobs(tx: Transaction, expired_at: float | None, why: str) -> int:
         else:
             reason = f"given up: {lost} workers were lost on it, the last one because {why}"
             move_job(tx, row, JobState.FAILED, reason, reason=reason, lost_leases=lost)
+            instance = _instance(tx, row["instance_id"])
+            if instance is not None:
+                _tell_failure(tx, instance, reason)
     return len(rows)
 
 
@@ -211,6 +224,16 @@ def move_instance(
         update(instances).where(instances.c.id == instance.id).values(state=state, reason=reason)
     )
     tx.event(instance.study_instance_uid, f"instance {instance.id}", state, detail)
+
+
+def _tell_failure(tx: Transaction, instance: InstanceRow, reason: str) -> None:
+    """Make an analysis that was given up an outcome, which the study's report tells."""
+    tx.connection.execute(delete(outcomes).where(outcomes.c.instance_id == instance.id))
+    # A key object or a text that can't be read keeps no finding from being made.
+    state: OutcomeState = "failed" if is_cardiac_class(instance.sop_class_uid) else "not_applicable"
+    told = _values(FindingOutcome(ANY_FINDING, state, reason))
+    whose = {"instance_id": instance.id, "study_uid": instance.study_instance_uid}
+    tx.connection.execute(insert(outcomes).values(**whose, **told))
 
 
 def _held(tx: Transaction, job: Job) -> Row:
@@ -255,4 +278,7 @@ def _values(outcome: FindingOutcome) -> dict[str, Any]:
         "observation": outcome.observation,
         "sort_key": outcome.sort_key,
         "reported_in": None,
+        "role": outcome.role,
+        "alone": outcome.role is not None and outcome.state == "analysed",
+        "notes": outcome.reason if outcome.role is not None else "",
     }

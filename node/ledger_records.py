@@ -11,10 +11,12 @@ from node.ledger_states import (
     InstanceState,
     JobKind,
     JobState,
+    PairingState,
     StudyState,
 )
+from node.pairing import Role
 
-OutcomeState = Literal["analysed", "not_applicable", "not_analysed", "failed"]
+OutcomeState = Literal["analysed", "waiting", "not_applicable", "not_analysed", "failed"]
 ObjectKind = Literal["sr", "capture"]
 
 #: Stands for a finding's name in an outcome that holds for every finding.
@@ -33,6 +35,10 @@ class Arrival:
         Keyed hash of the patient's identity, hex; never the identity itself. Empty when unknown.
     own_result
         The instance is a result of this node that came back.
+    birth_key
+        Keyed hash of the patient's date of birth, hex. Empty when unknown.
+    acquired_at
+        When it was acquired by the site's wall clock, seconds since 1970; None when unknown.
     """
 
     sha256: str
@@ -46,6 +52,8 @@ class Arrival:
     patient_key: str
     calling_ae_title: str
     own_result: bool
+    birth_key: str = ""
+    acquired_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +120,16 @@ class FindingOutcome:
 
     Attributes
     ----------
+    state
+        ``waiting`` is for one that says nothing before it has its partner.
     reason
         A sentence for people; when analysed what was unusual, or nothing.
     observation
         JSON text made and read by the finding, None when there is none.
     sort_key
         The finding's own order among the instances of a study.
+    role
+        What the instance is to the pair that the finding needs; None when it needs none.
     """
 
     finding: str
@@ -125,6 +137,7 @@ class FindingOutcome:
     reason: str
     observation: str | None = None
     sort_key: float = 0.0
+    role: Role | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +269,63 @@ class DeliveryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PairingRow:
+    """A pairing as an onlooker sees it.
+
+    Attributes
+    ----------
+    xray, ecg
+        None while it waits for that one.
+    distance_days
+        From the X-ray to the ECG, None without a partner.
+    expires_at
+        Until when it is waited for.
+    reason
+        Why it is as it is.
+    """
+
+    id: int
+    finding: str
+    state: PairingState
+    xray: PairedInstance | None
+    ecg: PairedInstance | None
+    distance_days: float | None
+    created_at: float
+    changed_at: float
+    expires_at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairedInstance:
+    """One side of a pairing."""
+
+    instance_id: int
+    study_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """Whom an instance of a study is paired with, for the report of that study.
+
+    Attributes
+    ----------
+    of_id
+        Number of the study's own instance in the ledger.
+    instance, outcome
+        The partner, and what the finding made of it.
+    distance_days
+        From the X-ray to the ECG.
+    """
+
+    finding: str
+    of_id: int
+    instance: InstanceRow
+    outcome: FindingOutcome
+    distance_days: float
+
+
+@dataclass(frozen=True, slots=True)
 class StudyRow:
     """A study in a list.
 
@@ -286,3 +356,4 @@ class StudyDetail:
     jobs: tuple[JobRow, ...]
     results: tuple[ResultRow, ...]
     deliveries: tuple[DeliveryRow, ...]
+    pairings: tuple[PairingRow, ...] = ()

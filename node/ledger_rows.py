@@ -12,10 +12,20 @@ from node.ledger_records import (
     InstanceRow,
     JobRow,
     OutcomeRow,
+    PairedInstance,
+    PairingRow,
     StoredObject,
     StudyRow,
 )
-from node.ledger_states import DeliveryState, InstanceState, JobKind, JobState, StudyState
+from node.ledger_states import (
+    DeliveryState,
+    InstanceState,
+    JobKind,
+    JobState,
+    PairingState,
+    StudyState,
+)
+from node.pairing import Role
 
 Row = Mapping[Any, Any]
 
@@ -47,7 +57,12 @@ def study_row(row: Row) -> StudyRow:
 def finding_outcome(row: Row) -> FindingOutcome:
     """Read a row of ``outcomes``."""
     return FindingOutcome(
-        row["finding"], row["state"], row["reason"], row["observation"], row["sort_key"]
+        row["finding"],
+        row["state"],
+        row["reason"],
+        row["observation"],
+        row["sort_key"],
+        Role(row["role"]) if row["role"] else None,
     )
 
 
@@ -81,3 +96,25 @@ def delivery_row(row: Row, stored: StoredObject) -> DeliveryRow:
         due_at=row["due_at"],
         reason=row["reason"],
     )
+
+
+def pairing_row(row: Row) -> PairingRow:
+    """Read a row of ``pairings``."""
+    return PairingRow(
+        id=row["id"],
+        finding=row["finding"],
+        state=PairingState(row["state"]),
+        xray=_side(row["xray_id"], row["xray_study_uid"]),
+        ecg=_side(row["ecg_id"], row["ecg_study_uid"]),
+        distance_days=row["distance_days"],
+        created_at=row["created_at"],
+        changed_at=row["changed_at"],
+        expires_at=row["expires_at"],
+        reason=row["reason"],
+    )
+
+
+def _side(instance_id: int | None, study_uid: str | None) -> PairedInstance | None:
+    if instance_id is None or study_uid is None:
+        return None
+    return PairedInstance(instance_id, study_uid)

@@ -48,6 +48,15 @@ class DeliveryState(StrEnum):
     DEAD = "dead"  #: It was given up and is kept; `retry` sends it again.
 
 
+class PairingState(StrEnum):
+    """Where a pair of instances of two studies, or an instance that needs one, stands."""
+
+    WAITING = "waiting"  #: Its partner has not come yet.
+    PAIRED = "paired"  #: Both are there; the answer is in the report of the X-ray's study.
+    EXPIRED = "expired"  #: It was not waited for any longer; a partner that comes still counts.
+    SUPERSEDED = "superseded"  #: Another row took its place; the reason says why.
+
+
 class DispositionState(StrEnum):
     """Where an instance's way through the node ended, seen from its sender."""
 

@@ -31,15 +31,21 @@ _REOPEN = (
 )
 
 # `received` without an unfinished job is an analysis that was given up.
-_NOTHING_WORDS = {
+_NOTHING_WORDS: dict[str, str] = {
     InstanceState.DECODED: "to which no finding applies",
     InstanceState.QUARANTINED: "quarantined",
     InstanceState.RECEIVED: "whose analysis failed",
 }
 
 
-def note_arrival(tx: Transaction, arrival: Arrival) -> None:
-    """Make the study of an arriving instance, or prolong its wait for more."""
+def note_arrival(tx: Transaction, arrival: Arrival) -> str:
+    """Make the study of an arriving instance, or prolong its wait for more.
+
+    Returns
+    -------
+    The key of the patient whose pairings no longer hold: the study is now known to be theirs, or
+    to be claimed by another patient, too. Empty when nothing changed.
+    """
     study_uid = arrival.study_instance_uid
     # A result of ours says nothing about the sender's work, nor about whose study it is.
     patient_key = "" if arrival.own_result else arrival.patient_key
@@ -57,7 +63,7 @@ def note_arrival(tx: Transaction, arrival: Arrival) -> None:
             )
         )
         tx.event(study_uid, "study", StudyState.OPEN)
-        return
+        return ""
     if not arrival.own_result:
         seen = {
             "uid": study_uid,
@@ -68,6 +74,8 @@ def note_arrival(tx: Transaction, arrival: Arrival) -> None:
     mixed = patient_key and row["patient_key"] and patient_key != row["patient_key"]
     if mixed and not row["identity_conflict"]:
         _flag_identity_conflict(tx, study_uid)
+        return str(row["patient_key"])
+    return "" if row["patient_key"] else patient_key
 
 
 def _flag_identity_conflict(tx: Transaction, study_uid: str) -> None:
@@ -128,7 +136,7 @@ def _has_news(tx: Transaction, study_uid: str) -> bool:
     news = exists().where(
         outcomes.c.study_uid == study_uid,
         outcomes.c.reported_in.is_(None),
-        outcomes.c.state != "not_applicable",
+        outcomes.c.state.not_in(("not_applicable", "waiting")),
     )
     return bool(tx.connection.execute(select(news)).scalar())
 
@@ -145,7 +153,16 @@ def _why_nothing(tx: Transaction, study_uid: str) -> str:
         .group_by(instances.c.state)
         .order_by(instances.c.state)
     )
-    return ", ".join(f"{count} {_NOTHING_WORDS[state]}" for state, count in counted.all())
+    by_state = {str(state): int(count) for state, count in counted}
+    waiting = tx.connection.execute(
+        select(func.count(outcomes.c.instance_id.distinct())).where(
+            outcomes.c.study_uid == study_uid, outcomes.c.state == "waiting"
+        )
+    ).scalar_one()
+    if waiting:
+        by_state[InstanceState.DECODED] -= waiting
+    words = [f"{count} {_NOTHING_WORDS[state]}" for state, count in by_state.items() if count]
+    return ", ".join([*words, *([f"{waiting} without a partner yet"] if waiting else [])])
 
 
 def replay(tx: Transaction, study_uid: str) -> int:

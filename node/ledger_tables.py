@@ -20,14 +20,22 @@ from sqlalchemy import (
     text,
 )
 
-from node.ledger_states import DeliveryState, InstanceState, JobKind, JobState, StudyState
+from node.ledger_states import (
+    DeliveryState,
+    InstanceState,
+    JobKind,
+    JobState,
+    PairingState,
+    StudyState,
+)
 
 #: Revision of the newest migration; a test holds the two together.
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 
 # SQLite uses a partial index only for a query that repeats its condition word for word.
 JOB_UNFINISHED = "state IN ('waiting', 'running', 'retry')"
 CLAIMABLE = "state IN ('waiting', 'retry')"
+PAIRING_LIVE = "state IN ('waiting', 'paired', 'expired')"
 
 metadata = MetaData(
     naming_convention={
@@ -70,7 +78,7 @@ studies = Table(
     metadata,
     Column("study_uid", String, primary_key=True),
     Column("state", String, nullable=False),
-    Column("patient_key", String, nullable=False),
+    Column("patient_key", String, nullable=False, index=True),
     Column("identity_conflict", Boolean, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("first_arrival_at", Float, nullable=False),
@@ -98,6 +106,8 @@ instances = Table(
     Column("state", String, nullable=False, index=True),
     Column("reason", String, nullable=False),
     Column("received_at", Float, nullable=False),
+    Column("birth_key", String, nullable=False, server_default=""),
+    Column("acquired_at", Float),
     _one_of("state", InstanceState),
     UniqueConstraint("sop_instance_uid", "sha256"),
 )
@@ -149,8 +159,13 @@ outcomes = Table(
     Column("observation", String),
     Column("sort_key", Float, nullable=False),
     Column("reported_in", Integer),
+    Column("role", String),
+    # of an outcome with a role: whether it is reported without a partner, and its first reason
+    Column("alone", Boolean, nullable=False, server_default=text("0")),
+    Column("notes", String, nullable=False, server_default=""),
     CheckConstraint(
-        "state IN ('analysed', 'not_applicable', 'not_analysed', 'failed')", name="state"
+        "state IN ('analysed', 'waiting', 'not_applicable', 'not_analysed', 'failed')",
+        name="state",
     ),
     UniqueConstraint("instance_id", "finding"),
 )
@@ -205,6 +220,48 @@ deliveries = Table(
     UniqueConstraint("sop_instance_uid", "destination"),
     Index("ix_deliveries_claimable", "destination", "id", sqlite_where=text(CLAIMABLE)),
     Index("ix_deliveries_in_order", "study_uid", "destination", "id", sqlite_where=text(CLAIMABLE)),
+)
+
+pairings = Table(
+    "pairings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("finding", String, nullable=False),
+    Column("patient_key", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("xray_id", ForeignKey("instances.id"), index=True),
+    Column("xray_study_uid", ForeignKey("studies.study_uid"), index=True),
+    Column("ecg_id", ForeignKey("instances.id"), index=True),
+    Column("ecg_study_uid", ForeignKey("studies.study_uid"), index=True),
+    Column("distance_days", Float),
+    Column("created_at", Float, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("reason", String, nullable=False),
+    _one_of("state", PairingState),
+    CheckConstraint("xray_id IS NOT NULL OR ecg_id IS NOT NULL", name="someone"),
+    CheckConstraint(
+        "state IN ('superseded') OR"
+        " (state = 'paired') = (xray_id IS NOT NULL AND ecg_id IS NOT NULL)",
+        name="both",
+    ),
+    Index("ix_pairings_of_patient", "patient_key", sqlite_where=text(PAIRING_LIVE)),
+    Index("ix_pairings_waiting", "expires_at", sqlite_where=text("state = 'waiting'")),
+    # An X-ray is in one pair; an ECG that is nobody's waits in one row.
+    Index(
+        "uq_pairings_xray",
+        "xray_id",
+        "finding",
+        unique=True,
+        sqlite_where=text(f"xray_id IS NOT NULL AND {PAIRING_LIVE}"),
+    ),
+    Index(
+        "uq_pairings_lone_ecg",
+        "ecg_id",
+        "finding",
+        unique=True,
+        sqlite_where=text(f"xray_id IS NULL AND {PAIRING_LIVE}"),
+    ),
 )
 
 events = Table(

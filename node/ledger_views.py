@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, exists, func, or_, select
 
 from node.ledger_disposition import disposition
 from node.ledger_records import (
@@ -13,6 +13,7 @@ from node.ledger_records import (
     FindingOutcome,
     InstanceDetail,
     InstanceRow,
+    Partner,
     ResultRow,
     StoredObject,
     StudyDetail,
@@ -25,10 +26,17 @@ from node.ledger_rows import (
     instance_row,
     job_row,
     outcome_row,
+    pairing_row,
     stored_object,
     study_row,
 )
-from node.ledger_states import DeliveryState, InstanceState, JobState, StudyState
+from node.ledger_states import (
+    DeliveryState,
+    InstanceState,
+    JobState,
+    PairingState,
+    StudyState,
+)
 from node.ledger_tables import (
     captures,
     deliveries,
@@ -36,6 +44,7 @@ from node.ledger_tables import (
     instances,
     jobs,
     outcomes,
+    pairings,
     results,
     studies,
 )
@@ -45,6 +54,7 @@ _COUNTED: tuple[tuple[str, Table, type[StrEnum]], ...] = (
     ("studies", studies, StudyState),
     ("jobs", jobs, JobState),
     ("deliveries", deliveries, DeliveryState),
+    ("pairings", pairings, PairingState),
 )
 
 
@@ -73,6 +83,27 @@ def study_outcomes(
     )
     found = connection.execute(query).mappings()
     return [(whose[row["instance_id"]], finding_outcome(row)) for row in found]
+
+
+def study_partners(connection: Connection, study_uid: str) -> list[Partner]:
+    """With whom the instances of a study are paired, in order of the pairings' making."""
+    found = []
+    for side, other in (("xray", "ecg"), ("ecg", "xray")):
+        paired = and_(
+            pairings.c[f"{side}_study_uid"] == study_uid, pairings.c.state == PairingState.PAIRED
+        )
+        for row in _rows(connection, pairings, paired):
+            partner_id = row[f"{other}_id"]
+            told = and_(outcomes.c.instance_id == partner_id, outcomes.c.finding == row["finding"])
+            (instance,) = _rows(connection, instances, instances.c.id == partner_id)
+            found += [
+                Partner(
+                    row["finding"], row[f"{side}_id"], instance_row(instance),
+                    finding_outcome(outcome), row["distance_days"],
+                )
+                for outcome in _rows(connection, outcomes, told)
+            ]  # fmt: skip
+    return found
 
 
 def study_captures(connection: Connection, study_uid: str) -> list[StoredObject]:
@@ -148,7 +179,11 @@ def study_detail(connection: Connection, study_uid: str) -> StudyDetail | None:
         instance = instance_row(each)
         where = disposition(instance, study, outcomes_of, jobs_of, results_of, deliveries_of)
         details.append(InstanceDetail(instance, where))
-    return StudyDetail(study, tuple(details), outcomes_of, jobs_of, results_of, deliveries_of)
+    part_of = or_(pairings.c.xray_study_uid == study_uid, pairings.c.ecg_study_uid == study_uid)
+    pairings_of = tuple(pairing_row(row) for row in _rows(connection, pairings, part_of))
+    return StudyDetail(
+        study, tuple(details), outcomes_of, jobs_of, results_of, deliveries_of, pairings_of
+    )
 
 
 def instance_disposition(connection: Connection, instance_id: int) -> Disposition | None:

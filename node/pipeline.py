@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 
-from models.cards import Card
-from models.inputs import Clip, Still
 from node.arrival.routing import no_taker, route
 from node.decode.examined import Examined
-from node.errors import NotAnalysableError, NotApplicableError
+from node.errors import (
+    CardionodeError,
+    NotAnalysableError,
+    NotApplicableError,
+    PermanentError,
+    TransientError,
+)
 from node.findings.base import Finding, Networks, Observation, Subject
+from node.findings.unusual import OUTSIDE, unusual_in
+from node.installed import Installed
 from node.ledger_records import (
     ANY_FINDING,
     FindingOutcome,
     InstanceRow,
     Job,
+    Partner,
     ResultRow,
     StoredObject,
 )
-from node.observations import from_text, to_text
+from node.observations import to_text
+from node.pairs import role_of, telling
 from node.picture import draw_capture
+from node.reports import Missing, Reporter, moment, reference_to, weights_identity
 from node.result_store import ResultStore
-from node.results.primitives import Algorithm, ImageReference, NotAnalysed, StudyResult
-from node.results.structured_report import ReportContext, build_report
 from node.results.uids import derive_uid
 from node.results.validate import validate_result
+
+_log = logging.getLogger(__name__)
 
 
 class Decoder(Protocol):
@@ -62,16 +72,19 @@ class Pipeline:
     ----------
     findings
         Those that are enabled, in order.
-    cards
-        By the findings' networks.
+    installed
+        The cards of the findings' networks. A finding without all of them is said to be not
+        analysed.
     blob
         Where the bytes of an instance lie, by digest.
     with_captures
         Whether heatmaps are drawn.
+    single_modality
+        Whether a finding that joins an ECG and an X-ray may report one of them alone.
     """
 
     findings: Sequence[Finding]
-    cards: Mapping[str, Card]
+    installed: Installed
     decoder: Decoder
     networks: Networks
     blob: Callable[[str], Path]
@@ -79,6 +92,12 @@ class Pipeline:
     node_version: str
     device_uid: str
     with_captures: bool = True
+    single_modality: bool = False
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        """Writes the reports."""
+        return Reporter(self.installed, self.blob, self.store, self.node_version, self.device_uid)
 
     def analyse(self, instance: InstanceRow) -> Analysis:
         """Decode one instance and let every finding read it.
@@ -98,15 +117,19 @@ class Pipeline:
         takers = [finding for finding in self.findings if routes.kind in finding.kinds]
         if not takers:
             return Analysis((_not_for_us(no_taker(routes.kind)),))
-        subject = Subject(_reference(instance), routes.kind, examined.decoded.input)
+        subject = Subject(reference_to(instance), routes.kind, examined.decoded.input)
         outcomes: list[FindingOutcome] = []
         captures: list[StoredObject] = []
         for finding in takers:
-            outcome, observation = self._read(finding, subject, "; ".join(examined.notes))
-            outcomes.append(outcome)
+            outcome, observation = self._read(finding, subject, examined.notes)
             if observation is not None and self.with_captures:
-                header = dcmread(path, stop_before_pixels=True)
-                captures.append(self._capture(finding, subject, observation, header, instance))
+                try:
+                    captures.append(self._capture(finding, subject, observation, instance))
+                except PermanentError as error:
+                    outcome = replace(
+                        outcome, reason=_joined(outcome.reason, f"no capture: {error}")
+                    )
+            outcomes.append(outcome)
         return Analysis(tuple(outcomes), tuple(captures))
 
     def report(
@@ -115,136 +138,109 @@ class Pipeline:
         outcomes: Sequence[tuple[InstanceRow, FindingOutcome]],
         captures: Sequence[StoredObject],
         earlier: Sequence[ResultRow],
+        partners: Sequence[Partner] = (),
     ) -> list[StoredObject]:
-        """Make the reports of a study, one per finding that has something to say."""
+        """Make the reports of a study: one per finding with results, one of what is missing.
+
+        Parameters
+        ----------
+        partners
+            Instances of other studies that findings of two modalities join with this study's.
+        """
         objects: list[StoredObject] = []
+        missing = [
+            Missing(ANY_FINDING, "All findings", row, o.reason)
+            for row, o in outcomes
+            if o.finding == ANY_FINDING and o.state == "failed"
+        ]
         for finding in self.findings:
             own = [(row, o) for row, o in outcomes if o.finding == finding.name]
-            told = [(row, o) for row, o in own if o.state in ("analysed", "not_analysed", "failed")]
-            if not told:
+            said = telling(finding, own, captures, partners)
+            problem = self.installed.problem_of(finding)
+            missing += [
+                Missing(finding.name, finding.title, row, problem or o.reason)
+                for row, o in said.told
+                if problem or o.observation is None
+            ]
+            if problem:
                 continue
-            drawn = [c for c in captures if c.finding == finding.name]
-            objects += [*drawn, self._report(finding, job, told, drawn, earlier)]
-        return objects
+            if said.is_report:
+                report = self.reporter.finding(finding, job, said, earlier)
+                objects += [*said.captures, report]
+            else:
+                objects += said.captures
+        rows = list({row.id: row for row, _ in outcomes}.values())
+        rest = self.reporter.not_analysed(job, missing, rows, earlier)
+        return [*objects, rest] if rest is not None else objects
 
     def _read(
-        self, finding: Finding, subject: Subject, notes: str
+        self, finding: Finding, subject: Subject, notes: Sequence[str]
     ) -> tuple[FindingOutcome, Observation | None]:
+        problem = self.installed.problem_of(finding)
+        if problem is not None:
+            return FindingOutcome(finding.name, "not_analysed", problem), None
+        cards = {name: self.installed.cards[name] for name in finding.networks}
         try:
-            observation = finding.analyse(subject, self.networks, self.cards[finding.network])
+            observation = finding.analyse(subject, self.networks, cards)
         except NotApplicableError as error:
             return FindingOutcome(finding.name, "not_applicable", str(error)), None
         except NotAnalysableError as error:
             return FindingOutcome(finding.name, "not_analysed", str(error)), None
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # The boundary of a finding: what it or its network raises costs its own result, and
+            # those of the other findings are made.
+            return FindingOutcome(finding.name, "failed", _failure(finding, error)), None
         subject.earlier[finding.name] = observation
-        return FindingOutcome(finding.name, "analysed", notes, to_text(observation)), observation
+        unusual = unusual_in(observation)
+        said = [OUTSIDE] if unusual is not None and unusual.outside else []
+        role = role_of(finding, subject.kind)
+        outcome = FindingOutcome(
+            finding.name,
+            "analysed" if role is None or self.single_modality else "waiting",
+            _joined(*said, *notes),
+            to_text(observation),
+            role=role,
+        )
+        return outcome, observation
 
     def _capture(
         self,
         finding: Finding,
         subject: Subject,
         observation: Observation,
-        header: Dataset,
         instance: InstanceRow,
     ) -> StoredObject:
-        card = self.cards[finding.network]
-        identity = (instance.study_instance_uid, finding.name, card.name, card.version, card.sha256)
-        input_ = subject.input
-        if not isinstance(input_, Clip | Still):
-            raise NotApplicableError("only images have captures")
+        algorithm = self.reporter.algorithm(finding)
+        identity = (instance.study_instance_uid, finding.name, *weights_identity(algorithm))
         capture = draw_capture(
-            input_,
+            subject.input,
             finding.explain(subject, observation, self.networks),
-            header,
+            dcmread(self.blob(instance.sha256), stop_before_pixels=True),
             title=finding.title,
-            algorithm=algorithm_of(card),
+            algorithm=algorithm,
             sop_instance_uid=derive_uid(*identity, "capture", instance.sha256),
             series_instance_uid=derive_uid(*identity, "captures"),
             series_number=finding.series_number + 1,
-            created_at=_moment(instance.received_at),
+            created_at=moment(instance.received_at),
             node_version=self.node_version,
             device_uid=self.device_uid,
         )
         validate_result(capture)
         return self.store.put(capture, "capture", finding.name, instance.sop_instance_uid)
 
-    def _report(
-        self,
-        finding: Finding,
-        job: Job,
-        told: Sequence[tuple[InstanceRow, FindingOutcome]],
-        captures: Sequence[StoredObject],
-        earlier: Sequence[ResultRow],
-    ) -> StoredObject:
-        card = self.cards[finding.network]
-        observed = [(_reference(row), from_text(o.observation)) for row, o in told if o.observation]
-        result = StudyResult(
-            finding=finding.name,
-            title=finding.title,
-            algorithm=algorithm_of(card),
-            groups=finding.summarise(observed) if observed else (),
-            not_analysed=tuple(
-                NotAnalysed(_reference(row), o.reason) for row, o in told if not o.observation
-            ),
-        )
-        rows = [row for row, _ in told]
-        inputs = sorted({row.sha256 for row in rows})
-        identity = (job.study_uid, finding.name, card.name, card.version, card.sha256)
-        sop_instance_uid = derive_uid(*identity, "sr", *inputs)
-        context = ReportContext(
-            sop_instance_uid=sop_instance_uid,
-            series_instance_uid=derive_uid(*identity, "reports"),
-            series_number=finding.series_number,
-            # of the inputs, not of this attempt: a report that is made again has the same bytes
-            created_at=_moment(max(row.received_at for row in rows)),
-            node_version=self.node_version,
-            device_uid=self.device_uid,
-            captures=tuple(_reference_of(capture) for capture in captures),
-            revision=job.revision,
-            predecessor=_predecessor(finding.name, sop_instance_uid, earlier),
-        )
-        sources = [dcmread(self.blob(row.sha256), stop_before_pixels=True) for row in rows]
-        report = build_report(result, sources, context)
-        validate_result(report)
-        return self.store.put(report, "sr", finding.name)
+
+def _failure(finding: Finding, error: Exception) -> str:
+    if isinstance(error, CardionodeError):
+        return str(error)
+    _log.error("a finding failed", exc_info=error, extra={"finding": finding.name})
+    return f"{finding.title} failed ({type(error).__name__})"
 
 
-def algorithm_of(card: Card) -> Algorithm:
-    """The network as results name it."""
-    return Algorithm(card.name, card.version, card.sha256, card.statement)
+def _joined(*sentences: str) -> str:
+    return "; ".join(sentence for sentence in sentences if sentence)
 
 
 def _not_for_us(reason: str) -> FindingOutcome:
     return FindingOutcome(ANY_FINDING, "not_applicable", reason)
-
-
-def _reference(row: InstanceRow) -> ImageReference:
-    return ImageReference(
-        row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, row.study_instance_uid
-    )
-
-
-def _reference_of(stored: StoredObject) -> ImageReference:
-    return ImageReference(
-        stored.sop_class_uid,
-        stored.sop_instance_uid,
-        stored.series_instance_uid,
-        stored.study_instance_uid,
-    )
-
-
-def _predecessor(
-    finding: str, sop_instance_uid: str, earlier: Sequence[ResultRow]
-) -> ImageReference | None:
-    before = [
-        row.object
-        for row in earlier
-        if row.object.kind == "sr"
-        and row.object.finding == finding
-        and row.object.sop_instance_uid != sop_instance_uid
-    ]
-    return _reference_of(before[-1]) if before else None
-
-
-def _moment(epoch_s: float) -> datetime:
-    return datetime.fromtimestamp(epoch_s, tz=UTC)

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Collection
 from pathlib import Path
 
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from node.ledger_records import ObjectKind, StoredObject
 
@@ -63,6 +63,10 @@ class ResultStore:
             path=str(target.relative_to(self._data_dir)),
             instance_sop_uid=instance_sop_uid,
         )
+
+    def header(self, stored: StoredObject) -> Dataset:
+        """Read an object without its pixels."""
+        return dcmread(self._data_dir / stored.path, stop_before_pixels=True)
 
     def sweep(self, known: Collection[str]) -> int:
         """Remove what a killed node left behind: parts, and objects that no job finished with.

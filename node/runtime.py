@@ -7,9 +7,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from models.cards import read_card
 from node.arrival.header import Header
-from node.arrival.identity import patient_key
+from node.arrival.identity import birth_key, patient_key
 from node.arrival.intake import Intake
 from node.arrival.meter import Meter
 from node.arrival.spool import Spool
@@ -20,9 +19,11 @@ from node.decode.pool import DecodePool
 from node.findings import FINDINGS
 from node.inference.executor import LocalExecutor
 from node.inference.messages import HostSettings
+from node.installed import look_for_weights
 from node.ledger import Ledger
 from node.ledger_records import Arrival
 from node.ledger_states import ArrivalOutcome
+from node.pairing import PairingRule
 from node.pipeline import Pipeline
 from node.result_store import ResultStore
 from node.results.uids import derive_uid
@@ -31,7 +32,7 @@ from node.sending.c_store import CStoreSender, Peer
 from node.sending.courier import Courier
 from node.sending.folder import FolderSender
 from node.sending.outcome import Sender
-from node.timers import Timers
+from node.timers import EXPIRY_TICK_S, Timers
 from node.version import node_version
 from node.worker import Worker
 
@@ -55,14 +56,22 @@ class Runtime:
         self.settings = settings
         self.data_dir = data_dir
         self.clock = SteadyClock()
-        self.ledger = Ledger.open(data_dir.ledger, self.clock)
+        pairing = settings.pairing
+        self.ledger = Ledger.open(
+            data_dir.ledger,
+            self.clock,
+            pairing=PairingRule(pairing.window_days, pairing.expire_after_days),
+        )
         self.spool = Spool(
             data_dir.path,
             settings.node.disk_reserve_mb * _MIB,
             settings.listen.max_object_mb * _MIB,
         )
         self._site_key = data_dir.site_key()
-        self.intake = Intake(self.spool, self.record, self.is_own, self.patient_key, meter=meter)
+        self.intake = Intake(
+            self.spool, self.record, self.is_own, self.patient_key, meter=meter,
+            birth_key=self.birth_key,
+        )  # fmt: skip
         self.executor = LocalExecutor(HostSettings(device=settings.node.device))
         decode = settings.decode
         self.decoder = DecodePool(
@@ -71,8 +80,12 @@ class Runtime:
         )  # fmt: skip
         self.store = ResultStore(data_dir.path, data_dir.results)
         self.couriers = [self._courier(destination) for destination in settings.destination]
+        self.pipeline = build_pipeline(
+            settings, data_dir, self.decoder, self.executor, self.spool.path_of, self.store
+        )
         self.workers = self._workers()
         self.timers = Timers(self._complete_studies, self.ledger.requeue_expired_leases)
+        self.timers.every("expire-pairings", EXPIRY_TICK_S, self.ledger.expire_pairings)
 
     def start(self) -> None:
         """Recover what a previous process left, load the networks, and begin to work.
@@ -105,6 +118,13 @@ class Runtime:
         self.decoder.close()
         self.ledger.close()
 
+    def weights_problem(self) -> str | None:
+        """Why enabled findings can't be made, None when all can."""
+        host = self.executor.info
+        problems = self.pipeline.installed.problems | dict(host.problems if host else {})
+        wanted = {name for finding in self.pipeline.findings for name in finding.networks}
+        return "; ".join(problems[name] for name in sorted(wanted & set(problems))) or None
+
     def record(self, arrival: Arrival, quarantine_reason: str | None) -> ArrivalOutcome:
         """Write an arrival and wake a worker."""
         outcome = self.ledger.record_arrival(arrival, quarantine_reason)
@@ -119,18 +139,16 @@ class Runtime:
         """Hash who the patient is with the site's key."""
         return patient_key(self._site_key, patient_id, issuer)
 
+    def birth_key(self, patient_id: bytes, issuer: bytes, birth_date: str) -> str:
+        """Hash the patient's date of birth with the site's key."""
+        return birth_key(self._site_key, patient_id, issuer, birth_date)
+
     def _workers(self) -> list[Worker]:
-        pipeline = build_pipeline(
-            self.settings,
-            self.data_dir,
-            self.decoder,
-            self.executor,
-            self.spool.path_of,
-            self.store,
-        )
         names = [destination.name for destination in self.settings.destination]
         return [
-            Worker(f"worker-{n}", self.ledger, pipeline, names, self.clock, self._wake_couriers)
+            Worker(
+                f"worker-{n}", self.ledger, self.pipeline, names, self.clock, self._wake_couriers
+            )
             for n in range(self.settings.node.workers)
         ]
 
@@ -174,17 +192,11 @@ def build_pipeline(
     blob: Callable[[str], Path],
     store: ResultStore,
 ) -> Pipeline:
-    """Put the stages together.
-
-    Raises
-    ------
-    BadWeightsError
-        A finding's card is missing or not valid.
-    """
+    """Put the stages together; a finding without its weights is no reason not to start."""
     findings = [finding for finding in FINDINGS if settings.findings.wants(finding.name)]
     return Pipeline(
         findings=findings,
-        cards={finding.network: read_card(finding.network) for finding in findings},
+        installed=look_for_weights(findings),
         decoder=decoder,
         networks=executor,
         blob=blob,
@@ -192,6 +204,7 @@ def build_pipeline(
         node_version=node_version(),
         device_uid=derive_uid("device", hashlib.sha256(data_dir.site_key()).hexdigest()),
         with_captures=settings.findings.captures == "all",
+        single_modality=settings.pairing.single_modality,
     )
 
 

@@ -1,4 +1,4 @@
-"""What happens by the clock: studies become complete, leases expire."""
+"""What happens by the clock: studies become complete, leases and pairings expire."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 COMPLETION_TICK_S = 0.5
 WATCHDOG_TICK_S = 5.0
+EXPIRY_TICK_S = 60.0
 
 
 class Timers:

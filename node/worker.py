@@ -122,6 +122,7 @@ class Worker:
             ledger.study_outcomes(study),
             ledger.study_captures(study),
             ledger.study_results(study),
+            ledger.study_partners(study),
         )
         ledger.finish_report(job, objects, self._destinations)
         self._on_report()

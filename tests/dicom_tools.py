@@ -21,6 +21,7 @@ _PROPOSE = {
     "1.2.840.10008.1.2.5": ("-xr",),
 }
 _TOOL_S = 120.0
+_PIXELMED = Path("/usr/share/java/pixelmed.jar")
 
 
 # pynetdicom installs a storescu beside Python, which is not the one that modalities resemble.
@@ -66,6 +67,27 @@ def dsrdump(path: Path) -> str:
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     return run.stdout
+
+
+def pixelmed_lines(path: Path) -> list[str]:
+    """What PixelMed's validator of reports and their templates says."""
+    java = shutil.which("java")
+    if java is None or not _PIXELMED.exists():
+        pytest.skip("needs: java and libpixelmed-java")
+    # later Java versions limit XPath expressions to fewer operators than the templates have
+    limits = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("TotalOp", "ExprOp", "ExprGrp")]
+    validator = "com.pixelmed.validate.DicomSRValidator"
+    run = subprocess.run(
+        [
+            *(java, "-Xmx5g", *limits, "-cp", str(_PIXELMED), validator),
+            *("-checktemplateid", "-checkcontentitemorder", str(path)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    return (run.stdout + run.stderr).splitlines()
 
 
 def dataset_digest(path: Path) -> str:

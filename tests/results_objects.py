@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,10 @@ from node.results.primitives import (
     QualitativeFinding,
     Region,
     StudyResult,
+    Unusual,
 )
 from node.results.secondary_capture import CaptureContext
-from node.results.structured_report import ReportContext
+from node.results.structured_report import ReportContext, build_reasons_report
 from node.results.uids import derive_uid
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +37,11 @@ ALGORITHM = Algorithm("cardionode-e3net", "0.1.0", "ab" * 32, STATEMENT)
 CREATED_AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 DEVICE_UID = derive_uid("a device of the tests")
 
+_NO_BEAT = partial(
+    NotAnalysed,
+    "Left ventricular ejection fraction",
+    reason="no complete heart beat in the clip",
+)
 _angles = np.linspace(0, 2 * np.pi, 32, endpoint=False)
 BORDER = tuple((165 + 22 * np.cos(a), 95 + 45 * np.sin(a)) for a in _angles)
 SECTOR = ((160.0, 8.0), (60.0, 180.0), (110.0, 220.0), (210.0, 220.0), (260.0, 180.0))
@@ -80,7 +87,7 @@ def lvef_result(source: Dataset) -> StudyResult:
             lvef_group(source, "clip 1", 56.2, codes.VIEW_A4C, 9),
             lvef_group(source, "clip 2", 54.0, codes.VIEW_A2C, 12),
         ),
-        not_analysed=(NotAnalysed(reference(source), "no complete heart beat in the clip"),),
+        not_analysed=(_NO_BEAT(reference(source)),),
     )
 
 
@@ -98,9 +105,18 @@ def view_result(source: Dataset) -> StudyResult:
     return StudyResult("echo_view", "Echo view", ALGORITHM, (group,))
 
 
-def reasons_result(source: Dataset) -> StudyResult:
-    """A finding that could not be made at all."""
-    return replace(lvef_result(source), groups=())
+def unusual_result(source: Dataset) -> StudyResult:
+    """A clip outside the training distribution, and one inside."""
+    result = lvef_result(source)
+    said = (Unusual(100.0, True), Unusual(99.73, True), Unusual(41.0, False))
+    groups = [replace(g, unusual=u) for g, u in zip(result.groups, said, strict=True)]
+    return replace(result, groups=tuple(groups))
+
+
+def reasons_report(*sources: Dataset) -> Dataset:
+    """The report of what could not be made of sources."""
+    missing = [_NO_BEAT(reference(source)) for source in sources]
+    return build_reasons_report(missing, sources[0], sources, report_context())
 
 
 def report_context(name: str = "report") -> ReportContext:

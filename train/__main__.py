@@ -17,12 +17,12 @@ from models.cards import WEIGHTS_FOLDER
 from train.export import as_encoded, export, trained_network, with_encoding_loss
 from train.export import evaluate as score
 from train.loop import Trainer
-from train.phantom.clip import VIEWS
 from train.phantom.cohort import write_cohort
-from train.phantom.dicom_study import write_study
 from train.phantom.parts import PARTS
 from train.phantom.parts.base import CohortPlan
+from train.phantom.record import RECORD, write_record
 from train.recipe import Recipe, RecipeError, load_recipe
+from train.semi_real_run import run_semi_real
 from train.tasks import task_of
 from train.weights_page import read_cards, weights_page, write_page
 
@@ -34,7 +34,7 @@ app = typer.Typer(
 
     A training takes three commands:
 
-    1. `python -m train phantom --out data/cohort --patients 1500`
+    1. `python -m train phantom --part ef --out data/cohort --patients 1500`
 
     2. `python -m train fit ejection_fraction --cohort data/cohort --out runs/ef`
 
@@ -87,35 +87,36 @@ def studies(
         int, typer.Option(min=0, help="Decides every patient; another than a training's.")
     ] = 77,
     first: Annotated[int, typer.Option(min=0, help="Number of the first patient.")] = 0,
-    view: Annotated[
+    part: Annotated[
         list[str] | None,
-        typer.Option(help=f"{', '.join(VIEWS)}; all when left out. Repeatable."),
+        typer.Option(help=f"{', '.join(RECORD)}; all when left out. Repeatable."),
     ] = None,
     frames: Annotated[int, typer.Option(min=2, help="Frames per clip, 25 to 62 a second.")] = 64,
 ) -> None:
-    """Simulate patients as DICOM studies, as an echo machine would send them.
+    """Simulate patients as DICOM: the echo study, the ECG and the chest X-ray of one person.
 
-    A patient's folder holds `<view>.dcm` for each view, 480 x 640, JPEG, calibrated, with a
-    running ECG, and `truth.json`: ejection fraction, volumes, R peaks, and the borders of the
-    ventricle in pixels. About 1.5 MB and two seconds for a clip of 64 frames. The patients of
-    seed 77 are in no cohort that the weights in this repository were trained on.
+    A patient's folder holds `<view>.dcm` for each view (480 x 640, JPEG, calibrated, with a
+    running ECG; the short axis is at the aortic valve), `ecg.dcm` (12 leads, 10 s), `cxr.dcm`
+    (PA, 12 bit), and `truth.json`: valve, calcium, conduction, ejection fraction, R peaks, and the
+    borders of the ventricle in pixels. About 1.5 MB and two seconds for a clip of 64 frames. The
+    patients of seed 77 are in no cohort that the weights in this repository were trained on.
 
     Try a node on three of them:
 
-    `python -m train studies --out data/studies --patients 3 --view A4C --view A2C`
+    `python -m train studies --out data/studies --patients 3`
 
     `cardionode process data/studies --out data/results`
     """
-    views = tuple(view or VIEWS)
-    if unknown := [v for v in views if v not in VIEWS]:
+    wanted = tuple(part or RECORD)
+    if unknown := [p for p in wanted if p not in RECORD]:
         raise typer.BadParameter(
-            f"{unknown[0]} is not one of {', '.join(VIEWS)}", param_hint="--view"
+            f"{unknown[0]} is not one of {', '.join(RECORD)}", param_hint="--part"
         )
     with Progress(console=Console(stderr=True)) as progress:
-        row = progress.add_task("simulating", total=patients * len(views))
+        row = progress.add_task("simulating", total=patients * len(wanted))
         for number in range(first, first + patients):
             folder = out / f"patient-{number:04d}"
-            write_study(folder, number, seed, views, frames, lambda: progress.advance(row))
+            write_record(folder, number, seed, wanted, frames, lambda: progress.advance(row))
 
 
 @app.command()
@@ -176,6 +177,30 @@ def evaluate(
         card = export(chosen, network, report, cohort, weights)
         write_page(weights)
         console.print(f"wrote {weights / card.name}.safetensors, sha256 {card.sha256[:12]}…")
+
+
+@app.command("semi-real")
+def semi_real(
+    ecg: Annotated[Path, typer.Option(help="Folder of PTB-XL.", exists=True)],
+    xray: Annotated[Path, typer.Option(help="Films with ctr.csv.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Gets semi_real.json.")],
+    weights: Annotated[Path, typer.Option(help="Folder of ecg_net and cxr_net.")] = WEIGHTS_FOLDER,
+    write: Annotated[bool, typer.Option("--write", help="Also add it to both cards.")] = False,
+) -> None:
+    """Score stenosis screening on real ECGs and real films that are paired at random.
+
+    The label is drawn from a known probability of voltage, QRS width, strain and heart size.
+    """
+    with Console(stderr=True).status("scoring real ECGs and films"):
+        found = run_semi_real(ecg, xray, out, weights, write)
+    table = Table("number", "value", "95 % interval", title="semi-real pairs")
+    for name, value in found.items():
+        number = value if isinstance(value, dict) else {}
+        interval = f"{number['low']:.4g}–{number['high']:.4g}" if number else ""
+        table.add_row(name, f"{number['value']:.4g}" if number else str(value), interval)
+    Console().print(table)
+    if write:
+        write_page(weights)
 
 
 @app.command()

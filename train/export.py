@@ -10,8 +10,10 @@ from torch import nn
 
 from models.cards import SIMULATED, Card
 from models.encoding import decode, encode
+from models.stenosis_fusion import StenosisFusion
 from models.weights import count_parameters, save_weights
 from train import checkpoint
+from train.fusion_export import export_both
 from train.loop import BEST, LAST
 from train.recipe import Recipe
 from train.splits import Split
@@ -54,7 +56,10 @@ def with_encoding_loss(report: Report, before: Report) -> Report:
 
 
 def export(recipe: Recipe, network: nn.Module, report: Report, cohort: Path, folder: Path) -> Card:
-    """Write ``<name>.safetensors`` and ``<name>.json`` into `folder`."""
+    """Write ``<name>.safetensors`` and ``<name>.json`` into `folder`.
+
+    Stenosis screening has two of each; the ECG's card is returned.
+    """
     patients = len(json.loads((cohort / "patients.json").read_text()))
     task = task_of(recipe)
     facts = task.describe(network)
@@ -80,4 +85,6 @@ def export(recipe: Recipe, network: nn.Module, report: Report, cohort: Path, fol
         feature_statistics=report.feature_statistics,
         encoding=recipe.encoding,
     )
+    if isinstance(network, StenosisFusion):
+        return export_both(network, card, folder)[0]
     return save_weights(network.state_dict(), card, folder)

@@ -17,13 +17,18 @@ _SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 def split_of(patient_id: int | str, seed: int = 0) -> Split:
     """Return the part of one patient: 80 % train, 10 % val, 10 % test."""
-    digest = sha256(f"{seed}:{patient_id}".encode()).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
+    position = position_of(patient_id, seed)
     for split in SPLITS:
         position -= _SHARES[split]
         if position < 0:
             return split
     return SPLITS[-1]
+
+
+def position_of(identity: int | str, seed: int = 0) -> float:
+    """Return a number from 0 to below 1 that depends on the identity alone."""
+    digest = sha256(f"{seed}:{identity}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def rows_of(patient_ids: Sequence[int | str], split: Split, seed: int = 0) -> list[int]:

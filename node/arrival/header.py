@@ -6,6 +6,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from node.arrival.moment import MOMENT, acquisition_moment
 from node.arrival.uid import is_uid
 
 SOP_CLASS_UID = 0x00080016
@@ -35,6 +36,7 @@ WANTED = IDENTITY | {
     ROWS,
     COLUMNS,
     BITS_ALLOCATED,
+    *MOMENT,
 }
 
 _NAMES = {
@@ -62,6 +64,9 @@ class Header:
         Each is a well-formed UID, or empty when it is missing or anything else.
     patient_id, issuer
         As they came, without padding: their character set is not known here.
+    acquired_at
+        When it was acquired, by the site's wall clock in seconds since 1970; None when no date of
+        it is valid.
     rows, columns, frames, bits_allocated, samples
         None when missing or not a number of the right kind.
     pixel_bytes
@@ -78,6 +83,7 @@ class Header:
     patient_id: bytes
     issuer: bytes
     birth_date: str
+    acquired_at: float | None
     rows: int | None
     columns: int | None
     frames: int | None
@@ -165,6 +171,7 @@ def header_from(
         patient_id=values.identifier(PATIENT_ID),
         issuer=values.identifier(ISSUER_OF_PATIENT_ID),
         birth_date=values.text(PATIENT_BIRTH_DATE)[:64],
+        acquired_at=acquisition_moment({tag: values.text(tag) for tag in MOMENT}),
         rows=rows,
         columns=columns,
         frames=frames,

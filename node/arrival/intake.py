@@ -61,6 +61,8 @@ class Intake:
         Tells a result of this node that came back.
     patient_key
         Makes the keyed hash of patient ID and issuer.
+    birth_key
+        Makes that of patient ID, issuer and birth date.
     """
 
     def __init__(
@@ -71,11 +73,13 @@ class Intake:
         patient_key: Callable[[bytes, bytes], str],
         limits: ScanLimits | None = None,
         meter: Meter | None = None,
+        birth_key: Callable[[bytes, bytes, str], str] = lambda *_: "",
     ) -> None:
         self._spool = spool
         self._record = record
         self._is_own = is_own
         self._patient_key = patient_key
+        self._birth_key = birth_key
         self._limits = limits if limits is not None else ScanLimits()
         self._meter: Meter = meter if meter is not None else NoMeter()
 
@@ -172,6 +176,8 @@ class Intake:
                 patient_key=self._patient_key(header.patient_id, header.issuer),
                 calling_ae_title=request.calling_ae_title,
                 own_result=self._is_own(header),
+                birth_key=self._birth_key(header.patient_id, header.issuer, header.birth_date),
+                acquired_at=header.acquired_at,
             ),
             reason,
         )

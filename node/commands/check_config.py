@@ -61,6 +61,17 @@ def show_problems(console: Console, path: Path | None, problems: list[str]) -> N
         console.print(plain(problem), soft_wrap=True)
 
 
+def weights_problems(settings: Settings) -> list[str]:
+    """Say of each enabled finding whose weights are not in place what is wrong with them."""
+    from node.findings import FINDINGS
+    from node.installed import look_for_weights
+
+    wanted = [finding for finding in FINDINGS if settings.findings.wants(finding.name)]
+    installed = look_for_weights(wanted)
+    told = [(finding.name, installed.problem_of(finding)) for finding in wanted]
+    return [f"{name} will not be analysed: {problem}" for name, problem in told if problem]
+
+
 def place(destination: Destination) -> str:
     """Where a destination is, for people."""
     if isinstance(destination, CStoreDestination):
@@ -106,6 +117,8 @@ def _show_settings(console: Console, path: Path, settings: Settings) -> None:
     ]
     console.print(plain(f"{path} is valid."))
     console.print(table("", ("", ""), rows))
+    for problem in weights_problems(settings):
+        console.print(plain(problem), soft_wrap=True)
     if not settings.destination:
         console.print(
             plain("There is no [[destination]]: results will stay in the data directory.")

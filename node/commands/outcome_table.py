@@ -9,8 +9,9 @@ from rich.table import Table
 from node.commands.console import table
 from node.findings import FINDINGS
 from node.ledger_records import ANY_FINDING, FindingOutcome, StudyDetail
-from node.ledger_states import InstanceState
+from node.ledger_states import InstanceState, PairingState
 from node.observations import from_text
+from node.pairs import PairFinding, joined_outcome, lone_outcome
 
 _TITLES = {finding.name: finding for finding in FINDINGS}
 
@@ -30,9 +31,11 @@ def outcome_table(studies: Iterable[StudyDetail], names: Mapping[str, Sequence[s
 
 def said(outcome: FindingOutcome) -> tuple[str, str]:
     """The result and the reason of one outcome."""
-    if outcome.observation is not None and outcome.finding in _TITLES:
+    read = outcome.observation is not None and outcome.state in ("analysed", "waiting")
+    if read and outcome.finding in _TITLES:
         return _TITLES[outcome.finding].headline(from_text(outcome.observation)), outcome.reason
-    state = "not routed" if outcome.finding == ANY_FINDING else outcome.state.replace("_", " ")
+    unrouted = outcome.finding == ANY_FINDING and outcome.state == "not_applicable"
+    state = "not routed" if unrouted else outcome.state.replace("_", " ")
     return state, outcome.reason
 
 
@@ -40,6 +43,8 @@ def _rows(
     studies: Iterable[StudyDetail], names: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, str, str, str]]:
     left = {uid: list(known) for uid, known in names.items()}
+    studies = list(studies)
+    joined = _joined(studies)
     for study in studies:
         for instance in study.instances:
             row = instance.row
@@ -51,7 +56,31 @@ def _rows(
             own = [o.outcome for o in study.outcomes if o.instance_id == row.id]
             for number, outcome in enumerate(own):
                 title = _TITLES[outcome.finding].title if outcome.finding in _TITLES else "-"
-                result, reason = said(outcome)
+                result, reason = said(joined.get((row.id, outcome.finding), outcome))
                 yield name if number == 0 else "", title, result, reason
             if not own:
                 yield name, "-", instance.disposition.state.value, instance.disposition.reason
+
+
+def _joined(studies: Sequence[StudyDetail]) -> dict[tuple[int, str], FindingOutcome]:
+    """Outcomes that say what their pairings make of them, by instance and finding."""
+    found = {
+        (each.instance_id, each.outcome.finding): each.outcome
+        for study in studies
+        for each in study.outcomes
+    }
+    rows = {each.row.id: each.row for study in studies for each in study.instances}
+    joined = {}
+    for pairing in (each for study in studies for each in study.pairings):
+        finding = _TITLES.get(pairing.finding)
+        if pairing.state is PairingState.SUPERSEDED or not isinstance(finding, PairFinding):
+            continue
+        keys = [(s.instance_id, finding.name) for s in (pairing.xray, pairing.ecg) if s is not None]
+        halves = [found[key] for key in keys if key in found]
+        if len(halves) == 2 and pairing.distance_days is not None:
+            xray, ecg = halves
+            partner = rows[keys[1][0]]
+            joined[keys[0]] = joined_outcome(finding, xray, ecg, partner, pairing.distance_days)
+        elif len(keys) == len(halves) == 1:
+            joined[keys[0]] = lone_outcome(halves[0])
+    return joined

@@ -68,6 +68,7 @@ def _process(instances: Sequence[Path], settings: Settings, data_dir: DataDir, o
             studies = _studies(runtime)
             counts = runtime.ledger.counts()
             failed = counts["jobs"]["failed"] + counts["deliveries"]["dead"]
+            failed += sum(o.outcome.state == "failed" for study in studies for o in study.outcomes)
         finally:
             runtime.stop()
     return _tell(found, studies, out, failed)

@@ -127,4 +127,5 @@ def _checks(runtime: Runtime) -> dict[str, Check]:
         "ledger": failing(runtime.ledger.check_writable),
         "spool": failing(runtime.spool.check_reserve),
         "networks": networks,
+        "weights": runtime.weights_problem,
     }

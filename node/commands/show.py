@@ -13,7 +13,7 @@ from node.commands.console import local_time, plain, stdout, table
 from node.commands.study_name import resolve_study
 from node.data_dir import DataDir
 from node.ledger import Ledger
-from node.ledger_records import Event, StudyDetail
+from node.ledger_records import Event, PairedInstance, StudyDetail
 
 
 def show(study: str, config: Path, *, as_json: bool) -> int:
@@ -52,6 +52,7 @@ def _tables(detail: StudyDetail, events: list[Event]) -> list[Table]:
         _study(detail),
         _instances(detail),
         _outcomes(detail),
+        *([_pairings(detail)] if detail.pairings else []),
         _jobs(detail),
         _deliveries(detail),
         table(
@@ -111,6 +112,32 @@ def _outcomes(detail: StudyDetail) -> Table:
         for each in detail.outcomes
     ]
     return table("Findings", ("instance", "finding", "outcome", "report", "because"), rows)
+
+
+def _pairings(detail: StudyDetail) -> Table:
+    rows = [
+        (
+            each.id,
+            each.finding,
+            each.state.value,
+            _side(each.xray, detail),
+            _side(each.ecg, detail),
+            "-" if each.distance_days is None else f"{each.distance_days:+.1f} days",
+            each.reason,
+        )
+        for each in detail.pairings
+    ]
+    columns = ("", "finding", "is", "X-ray", "ECG", "ECG after X-ray", "because")
+    return table("Pairings", columns, rows)
+
+
+def _side(instance: PairedInstance | None, detail: StudyDetail) -> str:
+    if instance is None:
+        return "-"
+    elsewhere = instance.study_uid != detail.study.study_uid
+    return f"instance {instance.instance_id}" + (
+        f" of study {instance.study_uid}" if elsewhere else ""
+    )
 
 
 def _jobs(detail: StudyDetail) -> Table:

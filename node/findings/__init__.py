@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from node.findings.aortic_stenosis import AorticStenosis
 from node.findings.base import Finding
 from node.findings.echo_view import EchoView
 from node.findings.ejection_fraction import EjectionFraction
+from node.findings.septal_flash import SeptalFlash
+from node.findings.stenosis_screening import StenosisScreening
 
-FINDINGS: tuple[Finding, ...] = (EchoView(), EjectionFraction())
+FINDINGS: tuple[Finding, ...] = (
+    EchoView(),
+    EjectionFraction(),
+    AorticStenosis(),
+    SeptalFlash(),
+    StenosisScreening(),
+)

@@ -54,12 +54,15 @@ class Subject:
         What it was decoded to.
     earlier
         Observations of the findings that ran before, by their names.
+    answers
+        What networks said that several findings ask, by the networks' names.
     """
 
     image: ImageReference
     kind: Kind
     input: TypedInput
     earlier: dict[str, Observation] = field(default_factory=dict)
+    answers: dict[str, Arrays] = field(default_factory=dict)
 
     @cached_property
     def frames(self) -> npt.NDArray[np.uint8]:
@@ -115,7 +118,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where a network looked, and what to write under it.
+    """Where a network looked in the source's own frames, and what to write under it.
+
+    The source is a clip, a still or a radiograph; the last two have one frame.
 
     Attributes
     ----------
@@ -141,6 +146,26 @@ class Explanation:
     method: Code
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A picture that a finding draws itself, for what the source's frames can't show.
+
+    Attributes
+    ----------
+    frames
+        RGB, ``(frames, rows, columns, 3)``, without a banner. As many frames as the source has
+        keep its timing; another number are pages.
+    headline
+        The result in a few words.
+    method
+        How what is shown of the network was made (CID 217).
+    """
+
+    frames: npt.NDArray[np.uint8]
+    headline: str
+    method: Code
+
+
 class Finding(Protocol):
     """One clinical finding.
 
@@ -148,8 +173,8 @@ class Finding(Protocol):
     ----------
     name, title
         In snake_case, and for people.
-    network
-        Name of its weights.
+    networks
+        Names of its weights; the first is the network that decides, and names the result.
     kinds
         Inputs it takes.
     series_number
@@ -158,12 +183,19 @@ class Finding(Protocol):
 
     name: str
     title: str
-    network: str
+    networks: tuple[str, ...]
     kinds: frozenset[Kind]
     series_number: int
 
-    def analyse(self, subject: Subject, networks: Networks, card: Card) -> Observation:
+    def analyse(
+        self, subject: Subject, networks: Networks, cards: Mapping[str, Card]
+    ) -> Observation:
         """Read one instance.
+
+        Parameters
+        ----------
+        cards
+            Of the finding's networks, by name.
 
         Raises
         ------
@@ -180,7 +212,7 @@ class Finding(Protocol):
 
     def explain(
         self, subject: Subject, observation: Observation, networks: Networks
-    ) -> Explanation:
+    ) -> Explanation | Drawing:
         """Show where the network looked for an observation."""
         ...
 

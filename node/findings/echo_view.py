@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from models.cards import Card
 from node.facts import Kind
 from node.findings.base import Explanation, Networks, Observation, Subject
+from node.findings.unusual import unusual_in, unusual_of
 from node.results import codes
 from node.results.primitives import (
     PERCENT,
@@ -43,11 +44,13 @@ class EchoView:
 
     name = "echo_view"
     title = "Echo view"
-    network = "view_net"
+    networks: tuple[str, ...] = ("view_net",)
     kinds: frozenset[Kind] = frozenset({"clip", "still"})
     series_number = 9010
 
-    def analyse(self, subject: Subject, networks: Networks, card: Card) -> Observation:
+    def analyse(
+        self, subject: Subject, networks: Networks, cards: Mapping[str, Card]
+    ) -> Observation:
         """Classify up to 48 evenly spaced frames and average.
 
         Raises
@@ -59,7 +62,7 @@ class EchoView:
         chosen = np.unique(
             np.linspace(0, len(frames) - 1, min(len(frames), _MOST_FRAMES)).astype(int)
         )
-        result = networks.run(self.network, "classify", {"frames": frames[chosen]})
+        result = networks.run(self.networks[0], "classify", {"frames": frames[chosen]})
         each = np.asarray(result["probabilities"], dtype=np.float64)
         mean = each.mean(axis=0)
         names = list(VIEWS)
@@ -69,11 +72,12 @@ class EchoView:
         return {
             "view": view,
             "probability": float(mean[best]),
-            "certain": bool(mean[best] >= card.threshold("view_probability")),
+            "certain": bool(mean[best] >= cards[self.networks[0]].threshold("view_probability")),
             "probabilities": {
                 name: round(float(p), 4) for name, p in zip(names, mean, strict=True)
             },
             "frame": support + 1 if len(frames) > 1 else None,
+            "unusual": unusual_of(cards[self.networks[0]], result["features"]),
             "outline": outline_of(subject.sector.mask),
         }
 
@@ -91,7 +95,9 @@ class EchoView:
             np.linspace(0, len(frames) - 1, min(len(frames), _EXPLAINED_FRAMES)).astype(int)
         )
         target = np.full(len(chosen), list(VIEWS).index(observation["view"]), dtype=np.int64)
-        result = networks.run(self.network, "explain", {"frames": frames[chosen], "view": target})
+        result = networks.run(
+            self.networks[0], "explain", {"frames": frames[chosen], "view": target}
+        )
         return Explanation(
             maps=np.asarray(result["heat"], dtype=np.float32),
             positions=chosen.astype(np.float64),
@@ -141,4 +147,5 @@ def _group(item: tuple[ImageReference, Observation], tracking_id: str, comment: 
         region=Region(tuple((x, y) for x, y in seen["outline"]), at),
         qualitative=(QualitativeFinding(codes.IMAGE_VIEW, VIEWS[seen["view"]]),),
         comment=comment,
+        unusual=unusual_in(seen),
     )

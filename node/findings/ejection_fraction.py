@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +12,13 @@ from models.cards import Card
 from models.heart_phase import end_diastole, end_systole
 from models.heatmap import merge_windows, normalise, window_indices
 from models.inputs import Clip
-from models.preprocess import clip_starts, window_frames
 from models.volumes import disc_sum_ejection_fraction
 from node.errors import NotAnalysableError, NotApplicableError
 from node.facts import Kind
 from node.findings.base import Explanation, Networks, Observation, Subject
 from node.findings.echo_view import VIEWS
+from node.findings.unusual import most_unusual, unusual_in, unusual_of
+from node.findings.ventricle import ECHO_E3NET, stacked, ventricle_of
 from node.results import codes
 from node.results.primitives import (
     PERCENT,
@@ -28,9 +30,6 @@ from node.results.primitives import (
 )
 
 _APICAL = ("A4C", "A2C")
-#: EchoNet-Dynamic starts a clip at every frame: on the sample cine 58 clips that give 59.84 %;
-#: 15 clips, one at every 4th frame, give 59.83 %.
-_START_STRIDE = 4
 _LEAST_BEAT_MS = 600.0
 _LENGTH, _PERIOD = 32, 2
 
@@ -40,11 +39,13 @@ class EjectionFraction:
 
     name = "ejection_fraction"
     title = "Left ventricular ejection fraction"
-    network = "echo_e3net"
+    networks: tuple[str, ...] = (ECHO_E3NET,)
     kinds: frozenset[Kind] = frozenset({"clip"})
     series_number = 9020
 
-    def analyse(self, subject: Subject, networks: Networks, card: Card) -> Observation:
+    def analyse(
+        self, subject: Subject, networks: Networks, cards: Mapping[str, Card]
+    ) -> Observation:
         """Predict the ejection fraction and the borders.
 
         Raises
@@ -68,20 +69,13 @@ class EjectionFraction:
                 f"view uncertain: {seen['view']} {100 * seen['probability']:.0f} %"
             )
         _require_heart_beat(clip)
-        needed = (_LENGTH - 1) * _PERIOD + 1
-        if len(clip.frames) < needed:
-            # training saw no padded clip, and on one the network is far off
-            raise NotAnalysableError(
-                f"the clip has {len(clip.frames)} frames; the network needs {needed}"
-            )
+        result = ventricle_of(subject, networks)
         frames = subject.reduced
-        starts = clip_starts(len(frames), _LENGTH, _PERIOD, _START_STRIDE)
-        result = networks.run(self.network, "predict", _stack(frames, starts))
         fractions = np.asarray(result["ef"], dtype=np.float64)
         borders = np.asarray(result["borders"], dtype=np.float64).mean(axis=0)
         disc_sum = disc_sum_ejection_fraction(borders)
         percent = 100 * float(fractions.mean())
-        limit = card.threshold("border_disagreement_percent")
+        limit = cards[self.networks[0]].threshold("border_disagreement_percent")
         if abs(percent - 100 * disc_sum) > limit:
             raise NotAnalysableError(
                 f"the network's answer ({percent:.0f} %) and that of its borders "
@@ -93,7 +87,8 @@ class EjectionFraction:
             "percent": percent,
             "spread_percent": 100 * float(fractions.std()),
             "disc_sum_percent": 100 * disc_sum,
-            "clips": len(starts),
+            "clips": len(fractions),
+            "unusual": unusual_of(cards[self.networks[0]], result["features"]),
             "view": seen["view"],
             "view_probability": seen["probability"],
             "frame": diastole + 1,
@@ -112,7 +107,7 @@ class EjectionFraction:
         """Gradient times activation, over clips that together cover the cine."""
         frames = subject.reduced
         starts = _covering_starts(len(frames))
-        result = networks.run(self.network, "explain", _stack(frames, starts))
+        result = networks.run(self.networks[0], "explain", stacked(frames, starts))
         indices = np.stack(
             [
                 window_indices(start, _LENGTH, _PERIOD, len(frames[start::_PERIOD]))
@@ -140,7 +135,10 @@ class EjectionFraction:
         surest = max(observations, key=lambda o: o[1]["view_probability"])
         count = len(observations)
         clips = "1 clip" if count == 1 else f"{count} clips"
-        answer = _group(surest, percent, "Study: LVEF", f"LVEF {percent:.0f} % of {clips}")
+        answer = replace(
+            _group(surest, percent, "Study: LVEF", f"LVEF {percent:.0f} % of {clips}"),
+            unusual=most_unusual(o for _, o in observations),
+        )
         each = tuple(
             _group(
                 o,
@@ -163,16 +161,6 @@ def _require_heart_beat(clip: Clip) -> None:
             f"the clip lasts {clip.duration_ms / 1000:.2f} s, less than a heart beat "
             f"of {beat_ms / 1000:.2f} s"
         )
-
-
-def _stack(
-    frames: npt.NDArray[np.uint8], starts: Sequence[int]
-) -> dict[str, npt.NDArray[np.generic]]:
-    cut = [window_frames(frames, start, _LENGTH, _PERIOD) for start in starts]
-    return {
-        "clips": np.stack([clip for clip, _ in cut]),
-        "valid": np.array([valid for _, valid in cut], dtype=np.int64),
-    }
 
 
 def _covering_starts(frames: int) -> list[int]:
@@ -210,4 +198,5 @@ def _group(
         region=Region(tuple((x, y) for x, y in seen["ed_outline"]), at),
         qualitative=(QualitativeFinding(codes.IMAGE_VIEW, VIEWS[seen["view"]]),),
         comment=comment,
+        unusual=unusual_in(seen),
     )

@@ -44,7 +44,25 @@ PRESENT = Code("52101004", "SCT", "Present")
 ABSENT = Code("272519000", "SCT", "Absent")
 UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 SEVERITY = Code("246112005", "SCT", "Severity")
+MILD_TO_MODERATE = Code("371923003", "SCT", "Mild to Moderate")
+SEVERE = Code("24484000", "SCT", "Severe")
 AORTIC_VALVE = Code("34202007", "SCT", "Aortic Valve")
+# Valve calcification: CID 3711; the site says which valve
+CALCIFIED_HEART_VALVE = Code("373136005", "SCT", "Calcified Heart Valve")
+
+# Septal flash: the standard has no code for it; M mode: CID 12224
+SEPTAL_FLASH = Code("septal-flash", PRIVATE_SCHEME, "Septal flash")
+FLASH_ACTIVATION = Code(
+    "flash-activation", PRIVATE_SCHEME, "Share of activation in early systolic septum"
+)
+INTERVENTRICULAR_SEPTUM = Code("589001", "SCT", "Interventricular septum")
+IMAGE_MODE = Code("399264008", "SCT", "Image mode")
+M_MODE = Code("399155008", "SCT", "M mode")
+
+# Out of distribution: the standard has no concept for it
+RELATIVE_TO_TRAINING = Code("input-training", PRIVATE_SCHEME, "Input relative to training data")
+INSIDE_TRAINING = Code("inside-training", PRIVATE_SCHEME, "Inside the training distribution")
+OUTSIDE_TRAINING = Code("outside-training", PRIVATE_SCHEME, "Outside the training distribution")
 
 # Reports
 COMMENT = Code("121106", "DCM", "Comment")
@@ -59,4 +77,6 @@ CLASS_ACTIVATION = Code("130402", "DCM", "Class activation")
 GRADIENT_CLASS_ACTIVATION = Code("130403", "DCM", "Gradient-weighted class activation")
 SALIENCY = Code("130404", "DCM", "Saliency")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
+WAVEFORM = Code("260893003", "SCT", "Waveform")
+SOURCE_OF_MEASUREMENT = Code("121112", "DCM", "Source of Measurement")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")

@@ -194,7 +194,7 @@ def series_description(title: str, statement: str) -> str:
         The network's statement of use; its first clause is added when there is room.
     """
     short = f"{plain_text(title)}, {RESEARCH_USE_ONLY}"
-    full = f"{short}, {plain_text(statement).split(',')[0]}"
+    full = f"{short}, {plain_text(statement).split(',')[0]}" if statement else short
     if len(full) <= LONG_STRING_LENGTH:
         return full
     room = LONG_STRING_LENGTH - len(f", {RESEARCH_USE_ONLY}")

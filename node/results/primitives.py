@@ -73,6 +73,22 @@ class QualitativeFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class Unusual:
+    """How far an input lies from those that its network was validated on.
+
+    Attributes
+    ----------
+    percentile
+        Share of the validation inputs that are less unusual, 0 to 100.
+    outside
+        Whether that is beyond the card's limit: outside the training distribution.
+    """
+
+    percentile: float
+    outside: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """One measurement group of a report (TID 1501).
 
@@ -90,6 +106,8 @@ class Group:
         Coded answers of the group, the view first.
     comment
         One line of at most 50 characters, shown by viewers beside the region.
+    unusual
+        How unusual the group's input is, where its network's card can tell.
     """
 
     tracking_id: str
@@ -99,19 +117,58 @@ class Group:
     region: Region
     qualitative: tuple[QualitativeFinding, ...] = ()
     comment: str = ""
+    unusual: Unusual | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NotAnalysed:
-    """A finding that applies to the study but could not be made, and why."""
+    """A finding that applies to an instance but could not be made, and why.
 
+    Attributes
+    ----------
+    title
+        The finding's name for people.
+    """
+
+    title: str
     image: ImageReference
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """An instance of another study that a result rests on.
+
+    Attributes
+    ----------
+    words
+        What it is to the result, e.g. ``an ECG 2.1 days before``.
+    """
+
+    image: ImageReference
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights that had a part in a result.
+
+    Attributes
+    ----------
+    name, version
+        As in their card.
+    sha256
+        Hex digest of the weights file.
+    """
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Algorithm:
-    """The network behind a result (TID 4019).
+    """The networks behind a result (TID 4019); it has the name of the one that decides.
 
     Attributes
     ----------
@@ -121,12 +178,15 @@ class Algorithm:
         Hex digest of the weights file.
     statement
         The card's statement of use, e.g. "trained on simulated data, not for clinical use".
+    others
+        The finding's further networks.
     """
 
     name: str
     version: str
     weights_sha256: str
     statement: str
+    others: tuple[Weights, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +200,11 @@ class StudyResult:
     title
         The finding's name for people, e.g. ``Left ventricular ejection fraction``.
     groups
-        The study's answer first, then one per contributing clip; empty when nothing could be made.
+        The study's answer first, then one per contributing clip.
     not_analysed
         Instances to which the finding applies but where it could not be made.
+    basis
+        Instances of other studies that it rests on.
     """
 
     finding: str
@@ -150,3 +212,4 @@ class StudyResult:
     algorithm: Algorithm
     groups: tuple[Group, ...]
     not_analysed: tuple[NotAnalysed, ...] = field(default=())
+    basis: tuple[Basis, ...] = field(default=())

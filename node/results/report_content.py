@@ -23,7 +23,14 @@ from pydicom.sr.codedict import codes as standard
 from node.results import codes
 from node.results.header import RESEARCH_USE_ONLY, plain_text
 from node.results.outline import closed_outline
-from node.results.primitives import Algorithm, Group, ImageReference, StudyResult
+from node.results.primitives import (
+    Algorithm,
+    Group,
+    ImageReference,
+    QualitativeFinding,
+    StudyResult,
+    Unusual,
+)
 from node.results.report_items import (
     concept,
     container,
@@ -32,6 +39,7 @@ from node.results.report_items import (
     language_and_observer,
     procedure_reported,
     reason,
+    resting_on,
     statement_of_use,
     text,
 )
@@ -71,12 +79,28 @@ def measurement_content(
     content.append(container(standard.DCM.ImagingMeasurements, groups))
     evaluations = [statement_of_use(result.title, result.algorithm, codes.COMMENT)]
     evaluations += [
-        reason(result.title, missing, by_uid[missing.image.sop_instance_uid], codes.COMMENT)
+        text(codes.COMMENT, f"{group.tracking_id}: {how_unusual(group.unusual)}")
+        for group in result.groups
+        if group.unusual is not None
+    ]
+    evaluations += [
+        resting_on(result.title, each, by_uid[each.image.sop_instance_uid], codes.COMMENT)
+        for each in result.basis
+    ]
+    evaluations += [
+        reason(missing, by_uid[missing.image.sop_instance_uid], codes.COMMENT)
         for missing in result.not_analysed
     ]
     content.append(container(concept(codes.QUALITATIVE_EVALUATIONS), evaluations))
     root.ContentSequence = content
     return root
+
+
+def how_unusual(unusual: Unusual) -> str:
+    """Say it in words: ``more unusual than 99.7 % of the validation inputs: outside ...``."""
+    share = "every one" if unusual.percentile >= 100 else f"{unusual.percentile:.1f} %"
+    where = codes.OUTSIDE_TRAINING if unusual.outside else codes.INSIDE_TRAINING
+    return f"more unusual than {share} of the validation inputs: {where.meaning.lower()}"
 
 
 def shown_comment(comment: str) -> str:
@@ -123,11 +147,18 @@ def _group(
         measurements=[number],
         qualitative_evaluations=[
             QualitativeEvaluation(concept(answer.name), concept(answer.value))
-            for answer in group.qualitative
+            for answer in (*group.qualitative, *_relative_to_training(group.unusual))
         ],
     )
     template[0].ContentSequence.append(text(codes.COMMENT, shown_comment(group.comment)))
     return template
+
+
+def _relative_to_training(unusual: Unusual | None) -> tuple[QualitativeFinding, ...]:
+    if unusual is None:
+        return ()
+    value = codes.OUTSIDE_TRAINING if unusual.outside else codes.INSIDE_TRAINING
+    return (QualitativeFinding(codes.RELATIVE_TO_TRAINING, value),)
 
 
 def _tracking_uid(group: Group, result: StudyResult) -> str:
@@ -137,6 +168,7 @@ def _tracking_uid(group: Group, result: StudyResult) -> str:
         result.finding,
         result.algorithm.version,
         result.algorithm.weights_sha256,
+        *(other.sha256 for other in result.algorithm.others),
         group.tracking_id,
     )
 
@@ -147,6 +179,10 @@ def _algorithm(algorithm: Algorithm) -> AlgorithmIdentification:
         version=plain_text(algorithm.version),
         parameters=[
             f"weights sha256 {algorithm.weights_sha256}",
+            *(
+                plain_text(f"with {other.name} {other.version} weights sha256 {other.sha256}")
+                for other in algorithm.others
+            ),
             plain_text(algorithm.statement),
         ],
     )

@@ -17,18 +17,25 @@ from highdicom.sr import (
     ObserverContext,
     RelationshipTypeValues,
     TextContentItem,
+    WaveformContentItem,
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 
 from node.errors import InvalidResultError
 from node.results import codes
-from node.results.header import MANUFACTURER, MODEL_NAME, RESEARCH_USE_ONLY, plain_text
-from node.results.primitives import Algorithm, Code, ImageReference, NotAnalysed
+from node.results.header import (
+    MANUFACTURER,
+    MODEL_NAME,
+    RESEARCH_USE_ONLY,
+    plain_text,
+)
+from node.results.primitives import Algorithm, Basis, Code, ImageReference, NotAnalysed
 
 CONTAINS = RelationshipTypeValues.CONTAINS
 
 _LANGUAGE = CodedConcept("en-US", "RFC5646", "English (United States)")
+_WAVEFORMS = "1.2.840.10008.5.1.4.1.1.9."
 _CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
 _MODALITIES = {
     "US": standard.DCM.Ultrasound,
@@ -120,19 +127,47 @@ def statement_of_use(title: str, algorithm: Algorithm, name: Code) -> ContentIte
     )
 
 
-def reason(title: str, missing: NotAnalysed, source: Dataset, name: Code) -> ContentItem:
+def reason(missing: NotAnalysed, source: Dataset, name: Code) -> ContentItem:
     """Say why a finding could not be made from an instance, and from which."""
-    item = text(name, f"{title}: not analysed: {missing.reason.rstrip('.')}.")
-    if "Rows" in source:  # only images can be referenced as images
-        image = ImageContentItem(
-            concept(codes.SOURCE_IMAGE),
-            missing.image.sop_class_uid,
-            missing.image.sop_instance_uid,
-            frame_numbers(missing.image, source),
+    words = f"{missing.title}: not analysed: {missing.reason.rstrip('.')}"
+    return _about(words, missing.image, source, name)
+
+
+def resting_on(title: str, basis: Basis, source: Dataset, name: Code) -> ContentItem:
+    """Name an instance of another study that a finding rests on."""
+    return _about(f"{title}: together with {basis.words}", basis.image, source, name)
+
+
+def _about(words: str, image: ImageReference, source: Dataset, name: Code) -> ContentItem:
+    """Build a text that is inferred from an image or a waveform, and says which it is."""
+    item = text(name, f"{words} ({_named(source)}).")
+    referenced: ContentItem
+    if image.sop_class_uid.startswith(_WAVEFORMS):
+        referenced = WaveformContentItem(
+            concept(codes.WAVEFORM),
+            image.sop_class_uid,
+            image.sop_instance_uid,
             relationship_type=RelationshipTypeValues.INFERRED_FROM,
         )
-        item.ContentSequence = ContentSequence([image])
+    else:
+        referenced = ImageContentItem(
+            concept(codes.SOURCE_IMAGE),
+            image.sop_class_uid,
+            image.sop_instance_uid,
+            frame_numbers(image, source),
+            relationship_type=RelationshipTypeValues.INFERRED_FROM,
+        )
+    item.ContentSequence = ContentSequence([referenced])
     return item
+
+
+def _named(source: Dataset) -> str:
+    """Say which instance is meant, as viewers list it: ``US, series 3, instance 12``."""
+    words = [str(source.get("Modality") or "instance")]
+    for keyword, word in (("SeriesNumber", "series"), ("InstanceNumber", "instance")):
+        if source.get(keyword) not in (None, ""):
+            words.append(f"{word} {source[keyword].value}")
+    return ", ".join(words)
 
 
 def frame_numbers(reference: ImageReference, source: Dataset) -> list[int] | None:

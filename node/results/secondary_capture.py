@@ -1,4 +1,4 @@
-"""Writes an explained clip or still as a multi-frame true colour capture that any viewer plays.
+"""Writes an explained instance as a multi-frame true colour capture that any viewer plays.
 
 The capture is the convenient view of a result; the result itself is the report.
 """
@@ -18,7 +18,6 @@ from pydicom.uid import (
     MultiFrameTrueColorSecondaryCaptureImageStorage,
 )
 
-from node.errors import InvalidResultError
 from node.results import codes
 from node.results.capture_pixels import EncodedFrames, Frame, TransferSyntax, encode_frames
 from node.results.header import (
@@ -35,7 +34,9 @@ from node.results.header import (
 from node.results.primitives import Algorithm, Code
 
 _DESCRIPTION_LENGTH = 1024  # ST, PS3.5 section 6.2
-_BODY_PARTS = {"US": "HEART", "CR": "CHEST", "DX": "CHEST"}
+_BODY_PARTS = {"US": "HEART", "CR": "CHEST", "DX": "CHEST", "ECG": "HEART"}
+#: Viewers don't look for pictures in series of these.
+_NOT_SHOWN = ("ECG",)
 _METHOD_OF_TRANSFER_SYNTAX = {JPEGBaseline8Bit: "ISO_10918_1", JPEGExtended12Bit: "ISO_10918_1"}
 
 
@@ -78,21 +79,19 @@ def build_capture(header: Dataset, frames: Iterable[Frame], context: CaptureCont
     header
         Header of the source, with its file meta information when there is one.
     frames
-        uint8 RGB, each ``(rows, columns, 3)``: as many as the source has, or one.
+        uint8 RGB, each ``(rows, columns, 3)``: as many as the source has, or pages.
 
     Returns
     -------
-    The capture with file meta information, ready to be written. It keeps the source's frame
-    timing. The same arguments give the same bytes.
+    The capture with file meta information, ready to be written. As many frames as the source has
+    keep its timing. The same arguments give the same bytes.
 
     Raises
     ------
     InvalidResultError
-        When the frames are not usable, or their number is neither the source's nor one.
+        When the frames are not usable.
     """
     encoded = encode_frames(frames, context.transfer_syntax)
-    if encoded.frames not in (1, int(header.get("NumberOfFrames") or 1)):
-        raise InvalidResultError("NumberOfFrames: differs from the source's")
     capture = copy_patient_and_study(header)
     _add_series_and_identity(capture, header, context)
     created_at = add_times(capture, context.created_at)
@@ -102,8 +101,10 @@ def build_capture(header: Dataset, frames: Iterable[Frame], context: CaptureCont
     add_contribution(capture, context.node_version, context.device_uid, created_at, made_by)
     _add_derivation(capture, header, context, made_by)
     _add_pixels(capture, encoded)
-    if encoded.frames > 1:
+    if encoded.frames > 1 and encoded.frames == int(header.get("NumberOfFrames") or 1):
         _add_timing(capture, header, encoded.frames)
+    elif encoded.frames > 1:
+        _add_pages(capture, encoded.frames)
     _add_compression_history(capture, header, encoded.ratio)
     add_file_meta(capture, encoded.transfer_syntax_uid)
     return capture
@@ -111,6 +112,9 @@ def build_capture(header: Dataset, frames: Iterable[Frame], context: CaptureCont
 
 def _add_series_and_identity(capture: Dataset, header: Dataset, context: CaptureContext) -> None:
     modality = str(header.get("Modality") or "OT")
+    body_part = header.get("BodyPartExamined") or _BODY_PARTS.get(modality)
+    if modality in _NOT_SHOWN:
+        modality = "OT"
     capture.SOPClassUID = MultiFrameTrueColorSecondaryCaptureImageStorage
     capture.SOPInstanceUID = context.sop_instance_uid
     capture.InstanceNumber = context.instance_number
@@ -122,7 +126,6 @@ def _add_series_and_identity(capture: Dataset, header: Dataset, context: Capture
     capture.SeriesDescription = series_description(f"{context.title} heatmap", statement)
     capture.ImageComments = plain_text(f"{RESEARCH_USE_ONLY}: {statement}")
     capture.ConversionType = "SYN"
-    body_part = header.get("BodyPartExamined") or _BODY_PARTS.get(modality)
     if body_part:
         capture.BodyPartExamined = body_part
     if body_part not in _BODY_PARTS.values():  # Type 2C: for all we know it is a paired structure
@@ -146,8 +149,12 @@ def _add_derivation(
     source.ReferencedSOPClassUID = header.SOPClassUID
     source.ReferencedSOPInstanceUID = header.SOPInstanceUID
     referenced = copy.deepcopy(source)
-    source.PurposeOfReferenceCodeSequence = [code_item(codes.SOURCE_IMAGE)]
-    capture.SourceImageSequence = [source]
+    if "WaveformSequence" in header:  # only images can be source images
+        source.PurposeOfReferenceCodeSequence = [code_item(codes.SOURCE_OF_MEASUREMENT)]
+        capture.ReferencedInstanceSequence = [source]
+    else:
+        source.PurposeOfReferenceCodeSequence = [code_item(codes.SOURCE_IMAGE)]
+        capture.SourceImageSequence = [source]
     series = Dataset()
     series.SeriesInstanceUID = header.SeriesInstanceUID
     series.ReferencedInstanceSequence = [referenced]
@@ -178,12 +185,17 @@ def _add_timing(capture: Dataset, header: Dataset, frames: int) -> None:
     elif rate:
         capture.FrameTime = round(1000 / float(rate), 4)
         capture.FrameIncrementPointer = Tag("FrameTime")
-    else:  # frames in order, without times (PS3.3 C.8.6.3)
-        capture.PageNumberVector = list(range(1, frames + 1))
-        capture.FrameIncrementPointer = Tag("PageNumberVector")
+    else:
+        _add_pages(capture, frames)
     for keyword in ("RecommendedDisplayFrameRate", "CineRate"):
         if header.get(keyword):
             capture.add(copy.deepcopy(header[keyword]))
+
+
+def _add_pages(capture: Dataset, frames: int) -> None:
+    """Say that the frames follow each other without times (PS3.3 C.8.6.3)."""
+    capture.PageNumberVector = list(range(1, frames + 1))
+    capture.FrameIncrementPointer = Tag("PageNumberVector")
 
 
 def _add_compression_history(capture: Dataset, header: Dataset, ratio: float | None) -> None:

@@ -1,8 +1,8 @@
-"""Writes a finding's primitives as a Structured Report, one per finding and study.
+"""Writes Structured Reports: one per finding and study, and one of what could not be analysed.
 
 A measurement group always has exactly one number, inferred from one region: common viewers draw
 nothing else, and OHIF fails to open a study whose TID 1501 groups have no region. What could not
-be analysed is therefore said outside the groups.
+be analysed is therefore said outside the groups, and in a report of its own.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from node.results.header import (
     plain_text,
     series_description,
 )
-from node.results.primitives import ImageReference, StudyResult
+from node.results.primitives import ImageReference, NotAnalysed, StudyResult
 from node.results.reasons_content import reasons_content
 from node.results.report_content import measurement_content
+
+NOT_ANALYSED_TITLE = "Not analysed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,7 @@ class ReportContext:
 def build_report(
     result: StudyResult, sources: Sequence[Dataset], context: ReportContext
 ) -> Dataset:
-    """Build the report of one finding over one study (PS3.3 A.35.13).
-
-    With groups it is an imaging measurement report (PS3.16 TID 1500); without any, a basic
-    imaging report (TID 2000) that names each instance and the reason.
+    """Build the report of one finding over one study: TID 1500 (PS3.3 A.35.13, PS3.16).
 
     Parameters
     ----------
@@ -78,8 +77,7 @@ def build_report(
         What the finding says.
     sources
         Headers, without pixels, of all instances that the result refers to and of all others that
-        were used. Patient and study come from the instance that the first group refers to, or the
-        first one that was not analysed.
+        were used. Patient and study come from the instance that the first group refers to.
 
     Returns
     -------
@@ -89,50 +87,85 @@ def build_report(
     Raises
     ------
     InvalidResultError
-        When the result says nothing, or refers to an instance that is not among the sources.
+        When the result has no group, or refers to an instance that is not among the sources.
     """
+    if not result.groups:
+        raise InvalidResultError("the result has no group")
+    references = [group.region.image for group in result.groups]
+    references += [missing.image for missing in result.not_analysed]
+    references += [basis.image for basis in result.basis]
+    ordered = _ordered(sources, references)
+    content = measurement_content(result, ordered, context.device_uid, context.node_version)
+    algorithm = result.algorithm
+    made_by = f"{algorithm.name} {algorithm.version}: {algorithm.statement}"
+    anchor = next(ds for ds in ordered if ds.SOPInstanceUID == references[0].sop_instance_uid)
+    heading = series_description(result.title, algorithm.statement)
+    return _report(content, anchor, ordered, heading, made_by, context)
+
+
+def build_reasons_report(
+    not_analysed: Sequence[NotAnalysed],
+    anchor: Dataset,
+    sources: Sequence[Dataset],
+    context: ReportContext,
+) -> Dataset:
+    """Build the report of what could not be analysed in one study: TID 2000 (PS3.16).
+
+    Parameters
+    ----------
+    not_analysed
+        Each instance with the finding and the reason; without any the report says that nothing
+        is left.
+    anchor
+        Header of an instance of the study that could be read: patient and study come from it.
+    sources
+        Headers of all instances that are referred to; of one that can't be read, what is known.
+
+    Raises
+    ------
+    InvalidResultError
+        When an instance is not among the sources.
+    """
+    ordered = _ordered(sources, [missing.image for missing in not_analysed])
+    content = reasons_content(not_analysed, ordered, context.device_uid, context.node_version)
+    heading = series_description(NOT_ANALYSED_TITLE, "")
+    made_by = "Lists what could not be analysed, with reasons"
+    return _report(content, anchor, ordered, heading, made_by, context)
+
+
+def _ordered(sources: Sequence[Dataset], references: Sequence[ImageReference]) -> list[Dataset]:
     by_uid = {str(source.SOPInstanceUID): source for source in sources}
-    references = _references(result)
-    if not references:
-        raise InvalidResultError("the result has neither a group nor a reason for having none")
     if any(reference.sop_instance_uid not in by_uid for reference in references):
         raise InvalidResultError("the result refers to an instance that is not among the sources")
-    anchor = by_uid[references[0].sop_instance_uid]
-    ordered = sorted(
+    return sorted(
         by_uid.values(),
         key=lambda ds: (ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID),
     )
 
+
+def _report(
+    content: Dataset,
+    anchor: Dataset,
+    sources: Sequence[Dataset],
+    heading: str,
+    made_by: str,
+    context: ReportContext,
+) -> Dataset:
     report = copy_patient_and_study(anchor)
-    _add_series_and_identity(report, result, context)
+    _add_series_and_identity(report, heading, context)
     created_at = add_times(report, context.created_at)
     add_equipment(report, context.node_version, context.device_uid)
-    algorithm = result.algorithm
-    add_contribution(
-        report,
-        context.node_version,
-        context.device_uid,
-        created_at,
-        f"{algorithm.name} {algorithm.version}: {algorithm.statement}",
-    )
-    build_content = measurement_content if result.groups else reasons_content
-    content = build_content(result, ordered, context.device_uid, context.node_version)
+    add_contribution(report, context.node_version, context.device_uid, created_at, made_by)
     for element in content:
         report.add(element)
-    _add_evidence(report, ordered, context)
+    _add_evidence(report, sources, context)
     if _uses_private_codes(content):
         report.CodingSchemeIdentificationSequence = [_private_scheme()]
     add_file_meta(report, ExplicitVRLittleEndian)
     return report
 
 
-def _references(result: StudyResult) -> list[ImageReference]:
-    return [group.region.image for group in result.groups] + [
-        missing.image for missing in result.not_analysed
-    ]
-
-
-def _add_series_and_identity(report: Dataset, result: StudyResult, context: ReportContext) -> None:
+def _add_series_and_identity(report: Dataset, heading: str, context: ReportContext) -> None:
     report.SOPClassUID = context.sr_sop_class
     report.SOPInstanceUID = context.sop_instance_uid
     report.InstanceNumber = context.revision
@@ -140,7 +173,7 @@ def _add_series_and_identity(report: Dataset, result: StudyResult, context: Repo
     report.Modality = "SR"
     report.SeriesInstanceUID = context.series_instance_uid
     report.SeriesNumber = context.series_number
-    report.SeriesDescription = series_description(result.title, result.algorithm.statement)
+    report.SeriesDescription = heading
     report.ReferencedPerformedProcedureStepSequence = []
     report.CompletionFlag = "COMPLETE"
     report.VerificationFlag = "UNVERIFIED"

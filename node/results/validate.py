@@ -79,7 +79,6 @@ _CAPTURE_TYPE_1 = (
     "LossyImageCompression",
     "DerivationDescription",
     "DerivationCodeSequence",
-    "SourceImageSequence",
     "ReferencedSeriesSequence",
     "PixelData",
 )
@@ -91,6 +90,7 @@ _CONTENT_VALUES = {
     "CODE": "ConceptCodeSequence",
     "NUM": "MeasuredValueSequence",
     "UIDREF": "UID",
+    "WAVEFORM": "ReferencedSOPSequence",
     "IMAGE": "ReferencedSOPSequence",
     "SCOORD": "GraphicData",
 }
@@ -164,7 +164,7 @@ def _check_report(ds: Dataset) -> None:
         if value is None:
             raise InvalidResultError("ValueType: not one that this node writes")
         _require(item, (value,))
-        if item.ValueType != "IMAGE":
+        if item.ValueType not in ("IMAGE", "WAVEFORM"):
             _require(item, ("ConceptNameCodeSequence",))
         elif item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID not in evidence:
             raise InvalidResultError("ReferencedSOPInstanceUID: not listed as evidence")
@@ -211,6 +211,9 @@ def _evidence_uids(ds: Dataset) -> set[str]:
 
 def _check_capture(ds: Dataset) -> None:
     _require(ds, _CAPTURE_TYPE_1, _CAPTURE_TYPE_2)
+    # of an image the first, of a waveform the second
+    if "SourceImageSequence" not in ds:
+        _require(ds, ("ReferencedInstanceSequence",))
     frames = int(ds.NumberOfFrames)
     if frames > 1:
         _require(ds, ("FrameIncrementPointer",))

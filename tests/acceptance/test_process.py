@@ -146,6 +146,40 @@ def test_reports_say_what_the_table_says(processed: _Processed) -> None:
 
 
 @pytest.mark.slow
+def test_what_could_not_be_made_is_reported_with_its_reason(processed: _Processed) -> None:
+    told = [
+        reason.rstrip(".")
+        for rows in processed.rows.values()
+        for _, result, reason in rows
+        if result in ("not analysed", "failed")
+    ]
+    texts = [
+        item.TextValue
+        for path in processed.reports
+        if path.stem.startswith("9000_not_analysed_sr")
+        for item in _items(dcmread(path))
+        if item.ValueType == "TEXT"
+    ]
+    assert told
+    assert [reason for reason in told if not any(reason in text for text in texts)] == []
+
+
+@pytest.mark.slow
+def test_an_instance_that_is_cut_off_is_reported(tmp_path: Path) -> None:
+    whole = (SAMPLES / "phantom/plax.dcm").read_bytes()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/cut.dcm").write_bytes(whole[: len(whole) // 2])
+    done = _process([tmp_path / "in"], tmp_path / "out")
+    assert done.run.returncode == 1
+    ((_, result, reason),) = done.rows["cut.dcm"]
+    assert result == "quarantined" and "can't be decoded" in reason
+    (report,) = done.reports
+    assert report.name == "9000_not_analysed_sr.dcm"
+    said = [item.TextValue for item in _items(dcmread(report)) if item.ValueType == "TEXT"]
+    assert any(reason in text for text in said)
+
+
+@pytest.mark.slow
 def test_the_folder_is_laid_out_as_promised(processed: _Processed) -> None:
     files = [path for path in processed.out.rglob("*") if path.is_file()]
     objects = [path for path in files if path.suffix == ".dcm"]

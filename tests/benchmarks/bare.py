@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 
-from models.cards import read_card
 from node.decode.child import examine
 from node.decode.examined import Examined
 from node.decode.scratch import Scratch
@@ -20,6 +19,7 @@ from node.findings import FINDINGS
 from node.inference.batching import run_in_slices
 from node.inference.messages import Arrays, HostSettings
 from node.inference.tasks import load_networks
+from node.installed import look_for_weights
 from node.ledger_records import InstanceRow, Job, ObjectKind, StoredObject
 from node.ledger_states import InstanceState, JobKind
 from node.pipeline import Pipeline
@@ -56,7 +56,7 @@ class Bare:
         self.device = hosted.device
         self._pipeline = Pipeline(
             findings=FINDINGS,
-            cards={finding.network: read_card(finding.network) for finding in FINDINGS},
+            installed=look_for_weights(FINDINGS),
             decoder=self,
             networks=self,
             blob=lambda _: self._blob,
@@ -141,5 +141,5 @@ def _instance(path: Path) -> InstanceRow:
         1, hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size, str(ds.SOPClassUID),
         str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID), str(ds.StudyInstanceUID),
         str(ds.file_meta.TransferSyntaxUID), str(ds.Modality), "BENCHMARK", False, False,
-        InstanceState.RECEIVED, "", 0.0,
+        InstanceState.DECODED, "", 0.0,
     )  # fmt: skip

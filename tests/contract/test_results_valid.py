@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +14,8 @@ from pydicom.uid import ComprehensiveSRStorage
 from node.results.capture_pixels import TransferSyntax
 from node.results.primitives import StudyResult
 from node.results.secondary_capture import build_capture
-from node.results.structured_report import build_report
-from tests.dicom_tools import dciodvfy_errors
+from node.results.structured_report import build_reasons_report, build_report
+from tests.dicom_tools import dciodvfy_errors, pixelmed_lines
 from tests.results_objects import (
     CLIP,
     ROOT,
@@ -26,36 +24,17 @@ from tests.results_objects import (
     gradient_frames,
     header,
     lvef_result,
-    reasons_result,
+    reasons_report,
     report_context,
+    unusual_result,
     view_result,
 )
 
-PIXELMED = Path("/usr/share/java/pixelmed.jar")
 RADIOGRAPH = ROOT / "tests/data/dx_animal_thorax.dcm"
+ECG = SAMPLES / "ecg12_mortara_1000hz.dcm"
 STILL = SAMPLES / "echo_still_epiq7_jpeg_lossless.dcm"
 
 Builder = Callable[[Dataset], StudyResult]
-
-
-def _pixelmed_lines(path: Path) -> list[str]:
-    java = shutil.which("java")
-    if java is None or not PIXELMED.exists():
-        pytest.skip("needs: java and libpixelmed-java")
-    # later Java versions limit XPath expressions to fewer operators than the templates have
-    limits = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("TotalOp", "ExprOp", "ExprGrp")]
-    validator = "com.pixelmed.validate.DicomSRValidator"
-    run = subprocess.run(
-        [
-            *(java, "-Xmx5g", *limits, "-cp", str(PIXELMED), validator),
-            *("-checktemplateid", "-checkcontentitemorder", str(path)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    return (run.stdout + run.stderr).splitlines()
 
 
 def _written(ds: Dataset, folder: Path) -> Path:
@@ -64,11 +43,32 @@ def _written(ds: Dataset, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("result", [lvef_result, view_result, reasons_result])
+def _report(result: Builder) -> Callable[[Dataset], Dataset]:
+    return lambda source: build_report(result(source), [source], report_context())
+
+
+def _nothing_missing(source: Dataset) -> Dataset:
+    return build_reasons_report([], source, [source], report_context())
+
+
+def _ecg_missing(source: Dataset) -> Dataset:
+    return reasons_report(source, header(ECG))
+
+
+_REPORTS = {
+    "lvef": _report(lvef_result),
+    "view": _report(view_result),
+    "unusual": _report(unusual_result),
+    "reasons": reasons_report,
+    "ecg": _ecg_missing,
+    "nothing": _nothing_missing,
+}
+
+
+@pytest.mark.parametrize("name", _REPORTS)
 @pytest.mark.parametrize("source_path", [CLIP, STILL, RADIOGRAPH])
-def test_reports_pass_dciodvfy(result: Builder, source_path: Path, tmp_path: Path) -> None:
-    source = header(source_path)
-    report = build_report(result(source), [source], report_context())
+def test_reports_pass_dciodvfy(name: str, source_path: Path, tmp_path: Path) -> None:
+    report = _REPORTS[name](header(source_path))
     assert dciodvfy_errors(_written(report, tmp_path)) == []
 
 
@@ -80,7 +80,7 @@ def test_comprehensive_sr_passes_dciodvfy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transfer_syntax", ["jpeg", "rle", "explicit_le"])
-@pytest.mark.parametrize("source_path", [CLIP, STILL, RADIOGRAPH])
+@pytest.mark.parametrize("source_path", [CLIP, STILL, RADIOGRAPH, ECG])
 def test_captures_pass_dciodvfy(
     transfer_syntax: TransferSyntax, source_path: Path, tmp_path: Path
 ) -> None:
@@ -100,14 +100,12 @@ def test_dciodvfy_finds_a_missing_attribute(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("result", "template"), [(lvef_result, "TID_1500"), (reasons_result, "TID_2000")]
+    ("name", "template"),
+    [("lvef", "TID_1500"), ("unusual", "TID_1500"), ("ecg", "TID_2000"), ("nothing", "TID_2000")],
 )
-def test_reports_pass_the_template_validator(
-    result: Builder, template: str, tmp_path: Path
-) -> None:
-    source = header()
-    report = build_report(result(source), [source], report_context())
-    lines = _pixelmed_lines(_written(report, tmp_path))
+def test_reports_pass_the_template_validator(name: str, template: str, tmp_path: Path) -> None:
+    report = _REPORTS[name](header())
+    lines = pixelmed_lines(_written(report, tmp_path))
     assert any(template in line for line in lines)
     assert any("IOD validation complete" in line for line in lines)
     assert [line for line in lines if re.search(r"error|exception", line, re.IGNORECASE)] == []

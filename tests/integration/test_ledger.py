@@ -37,6 +37,7 @@ from node.ledger_writer import Transaction
 
 STUDY = "1.2.3"
 QUIET_S = 10.0
+TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
 ANALYSED = FindingOutcome("echo_view", "analysed", "", '{"view": "A4C"}', 1.5)
 NOT_ANALYSED = FindingOutcome("ejection_fraction", "not_analysed", "one frame only")
 NOT_APPLICABLE = FindingOutcome("septal_flash", "not_applicable", "not an echo clip")
@@ -192,6 +193,7 @@ def test_the_whole_way(ledger: Ledger, clock: VirtualClock) -> None:
             "not_applicable": 0,
         },
         "deliveries": {"waiting": 0, "sent": 4, "committed": 0, "retry": 0, "dead": 0},
+        "pairings": {"waiting": 0, "paired": 0, "expired": 0, "superseded": 0},
     }
     assert [each.revision for each in ledger.study_results(STUDY)] == [1, 1]
     assert ledger.recent_studies()[0].revision == 1
@@ -264,7 +266,8 @@ def test_a_late_instance_without_news_makes_no_report(ledger: Ledger, clock: Vir
 def test_nothing_to_report(ledger: Ledger, clock: VirtualClock) -> None:
     ledger.record_arrival(arrival(1), "no_identity: PatientID is missing")
     for number in (2, 3, 4):
-        ledger.record_arrival(arrival(number))
+        # of an image that can't be read, a report would say so
+        ledger.record_arrival(replace(arrival(number), sop_class_uid=TEXT_SR))
     ledger.quarantine(claim(ledger), "pixel data is shorter than declared")
     analyse(ledger, NOT_APPLICABLE)
     ledger.fail_job(claim(ledger), "the decoder died", None)

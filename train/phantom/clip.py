@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from train.phantom.ultrasound.grid import PolarGrid
 from train.phantom.ultrasound.machine import Machine, draw_machine
 from train.phantom.views.apical import ApicalView
 from train.phantom.views.other import draw_other
-from train.phantom.views.parasternal import LongAxisView, ShortAxisView
+from train.phantom.views.parasternal import LongAxisView, Plane, ShortAxisView
 
 VIEWS = ("PLAX", "PSAX", "A4C", "A2C", "other")
 _STREAMS = {name: number for number, name in enumerate(VIEWS)}
@@ -53,6 +53,9 @@ class PhantomClip:
         Side of the window.
     machine
         What it was recorded with.
+    valve_boxes
+        The aortic valve of each frame as fractions of the window, ``(frames, 4)``: x0, y0, x1, y1;
+        None where a short-axis cut does not show it, and in other views.
     """
 
     frames: np.ndarray
@@ -62,6 +65,7 @@ class PhantomClip:
     borders: np.ndarray | None
     side_cm: float
     machine: Machine
+    valve_boxes: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,9 @@ def render_clip(
     seed: int,
     frame_count: int,
     resolution: Resolution | None = None,
-    only: Sequence[int] | None = None,
+    only: Sequence[int] | Callable[[Cycle], Sequence[int]] | None = None,
+    plane: Plane | None = None,
+    frame_rates: tuple[float, float] = (25.0, 62.0),
 ) -> PhantomClip:
     """Simulate one cine of a patient.
 
@@ -105,16 +111,21 @@ def render_clip(
     seed
         The cohort's seed.
     frame_count
-        Length; the frame rate is drawn between 25 and 62 per second.
+        Length.
     resolution
         Sampling; the cohort's when None.
     only
-        Render just these frames (the others are left out), for sets of single frames.
+        Render just these frames (the others are left out), for sets of single frames; or what
+        chooses them by the heart's phase.
+    plane
+        Level of a PSAX cut; drawn when None.
+    frame_rates
+        Between which the frame rate is drawn, per second.
     """
     resolution = resolution or Resolution()
     rng = np.random.default_rng([seed, patient.patient_id, _STREAMS[view] + 1])
-    frame_time_ms = 1000.0 / rng.uniform(25.0, 62.0)
-    cycle = draw_cycle(frame_count, frame_time_ms, patient.heart_rate_bpm, rng)
+    frame_time_ms = 1000.0 / rng.uniform(*frame_rates)
+    cycle = draw_cycle(frame_count, frame_time_ms, patient.heart_rate_bpm, rng, patient.conduction)
     levels = draw_levels(rng)
     scenes: View
     if view in ("A4C", "A2C"):
@@ -123,7 +134,7 @@ def render_clip(
     elif view == "PLAX":
         scenes, needed = LongAxisView(patient, levels, rng), rng.uniform(12.0, 17.0)
     elif view == "PSAX":
-        scenes, needed = ShortAxisView(patient, levels, rng), rng.uniform(11.5, 16.0)
+        scenes, needed = ShortAxisView(patient, levels, rng, plane), rng.uniform(11.5, 16.0)
     else:
         scenes, needed = draw_other(patient, levels, rng), rng.uniform(9.0, 18.0)
     machine = draw_machine(rng, needed)
@@ -132,7 +143,7 @@ def render_clip(
     grid = PolarGrid(machine, resolution.depths, resolution.beams)
     former = BeamFormer(grid, rng)
     converter = ScanConverter(grid, resolution.render)
-    chosen = range(frame_count) if only is None else only
+    chosen = range(frame_count) if only is None else only(cycle) if callable(only) else only
     frames = np.empty((len(chosen), resolution.size, resolution.size), dtype=np.uint8)
     for at, frame in enumerate(chosen):
         window = converter.convert(grey(former.form(scenes.scene(cycle, frame)), machine))
@@ -145,4 +156,11 @@ def render_clip(
     if isinstance(scenes, ApicalView):
         chords = np.stack([scenes.chords(0.0), scenes.chords(1.0)])
         borders = converter.to_window(chords.reshape(2, -1, 2, 2)).reshape(2, -1, 4)
-    return PhantomClip(frames, view, cycle, frame_time_ms, borders, converter.side_cm, machine)
+    valve_boxes = None
+    if isinstance(scenes, ShortAxisView) and scenes.plane == "aortic":
+        rings = [converter.to_window(scenes.valve_outline(cycle, frame)) for frame in chosen]
+        corners = [np.concatenate([r.min(0), r.max(0)]) for r in rings]
+        valve_boxes = np.array(corners, np.float64).reshape(-1, 4)
+    return PhantomClip(
+        frames, view, cycle, frame_time_ms, borders, converter.side_cm, machine, valve_boxes
+    )

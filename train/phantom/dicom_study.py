@@ -29,6 +29,9 @@ from train.phantom.screen import (
     draw_screen,
 )
 
+_USUAL_RATES = (25.0, 62.0)
+#: Frames per second; a septal flash needs 30 frames in a heart cycle.
+_FRAME_RATES = {"A4C": (53.0, 62.0)}
 _DISPLAY = Resolution(depths=400, beams=220, render=WINDOW, size=WINDOW, centred=True)
 
 
@@ -69,7 +72,11 @@ def write_study(
         "clips": [],
     }
     for number, view in enumerate(views, start=1):
-        clip = render_clip(patient, view, seed, frame_count, _DISPLAY)
+        # a short axis at the aortic valve: the only level about which a finding asks
+        rates = _FRAME_RATES.get(view, _USUAL_RATES)
+        clip = render_clip(
+            patient, view, seed, frame_count, _DISPLAY, plane="aortic", frame_rates=rates
+        )
         ds = _dataset(clip, patient, seed, number)
         ds.save_as(folder / f"{view.lower()}.dcm", enforce_file_format=True)
         truth["clips"].append(_clip_truth(clip, ds))

@@ -89,7 +89,7 @@ def draw_screen(clip: PhantomClip, heart_rate_bpm: float) -> Screen:
         frame = backdrop.copy()
         part = frame[TOP : TOP + WINDOW, LEFT : LEFT + WINDOW]
         np.copyto(part, window[..., None], where=window[..., None] > 0)
-        drawn = points[trace_ms <= times[at] + clip.frame_time_ms]
+        drawn = points[trace_ms <= times[at]]
         cv2.polylines(frame, [drawn], False, (60, 220, 90), 1, cv2.LINE_AA)
         frames[at] = frame
     return Screen(frames, clip.side_cm / WINDOW)

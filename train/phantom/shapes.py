@@ -22,12 +22,15 @@ class Shape:
         Thickness when it is a line; 0 for a filled outline.
     blood
         Whether its scatterers are exchanged from frame to frame.
+    shadow_db
+        Loss of everything behind it along the beam, as behind calcium; 0 for none.
     """
 
     points: np.ndarray
     level_db: float
     width_cm: float = 0.0
     blood: bool = False
+    shadow_db: float = 0.0
 
 
 #: Maps display points (..., 2) in cm of one frame to where that tissue was at end-diastole.

@@ -73,7 +73,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cohort:
+class Scored:
     """The frames of one split and their clips; clips are what the node calls instances.
 
     Attributes
@@ -104,7 +104,7 @@ def evaluate_stenosis(network: nn.Module, cohort: Path, split: Split = "test") -
     clips, frames and the frames of each view, and those of a bare mean over a study's clips.
     """
     chosen_on, scored = _read(network, cohort, "val"), _read(network, cohort, split)
-    rule = _choose_rule(chosen_on)
+    rule = choose_rule(chosen_on)
     held, _ = studies(chosen_on, rule)
     stenosis = fit_platt(held.stenosis_truth, logit(held.stenosis))
     severity = fit_platt(held.diseased.severity_truth, logit(held.diseased.severity))
@@ -142,14 +142,14 @@ def evaluate_stenosis(network: nn.Module, cohort: Path, split: Split = "test") -
             **clip.as_json("instance_stenosis"),
             **clip_severity.as_json("instance_severity"),
         },
-        FeatureStatistics.fit(chosen_on.features).as_json(),
+        FeatureStatistics.fit(chosen_on.features, chosen_on.frames.patients.tolist()).as_json(),
     )
 
 
 _RULE_POLICY = "largest area under the ROC curve of studies of the validation patients"
 
 
-def studies(cohort: _Cohort, rule: ViewPriority) -> tuple[Answers, int]:
+def studies(cohort: Scored, rule: ViewPriority) -> tuple[Answers, int]:
     """Answer for each patient who has a clip that the finding takes; count the fallbacks."""
     rows, fallbacks = [], 0
     clips = cohort.clips
@@ -170,7 +170,7 @@ def studies(cohort: _Cohort, rule: ViewPriority) -> tuple[Answers, int]:
     return Answers(floats[0], floats[1], integers[0], integers[1], integers[2]), fallbacks
 
 
-def _choose_rule(cohort: _Cohort) -> ViewPriority:
+def choose_rule(cohort: Scored) -> ViewPriority:
     """Search F2's grids; among equals the strictest relevance, then the loosest entropy."""
     best, best_score = ViewPriority(RELEVANCE_GRID[0], ENTROPY_GRID[-1]), -1.0
     for least in RELEVANCE_GRID:
@@ -206,10 +206,10 @@ def _decisions(
     return {key: value.as_json() for key, value in {**scores, f"{name}_brier": brier}.items()}
 
 
-def _areas(scored: _Cohort) -> dict[str, Any]:
+def _areas(scored: Scored) -> dict[str, Any]:
     """Areas under the ROC curve for frames, frames of each view, clips, and bare study means."""
     everything = ViewPriority(least_relevance=-1.0, most_entropy=np.inf)
-    even = _Cohort(
+    even = Scored(
         scored.frames,
         scored.frame_views,
         scored.clips,
@@ -232,7 +232,7 @@ def _areas(scored: _Cohort) -> dict[str, Any]:
     return table
 
 
-def _read(network: nn.Module, cohort: Path, split: Split) -> _Cohort:
+def _read(network: nn.Module, cohort: Path, split: Split) -> Scored:
     """Run both networks on the frames of one split."""
     if not isinstance(network, RsmasNet):
         raise TypeError(f"RSMAS-Net is scored here, not {type(network).__name__}")
@@ -268,7 +268,7 @@ def _read(network: nn.Module, cohort: Path, split: Split) -> _Cohort:
     certain = (clip_views.argmax(1) < len(VIEWS)) & (
         clip_views.max(1) >= card.threshold("view_probability")
     )
-    return _Cohort(
+    return Scored(
         each,
         np.array(data.views),
         clips,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from models.view_net import VIEWS
+from models.view_net import VIEWS, ViewNet
 from train import metrics
 from train.datasets.phantom import ViewFrames
+from train.feature_statistics import feature_statistics
 from train.scoring.chunks import chunks
 from train.splits import Split
 from train.tasks.base import Report
@@ -54,7 +56,14 @@ def evaluate_views(network: nn.Module, cohort: Path, split: Split = "test") -> R
             "clips are called rightly",
         }
     }
-    return Report(table, thresholds, {"temperature": round(temperature, 4)})
+    unusual = feature_statistics(network, _features(network), held)
+    return Report(table, thresholds, {"temperature": round(temperature, 4)}, unusual)
+
+
+def _features(network: nn.Module) -> Callable[[dict[str, Tensor]], Tensor]:
+    if not isinstance(network, ViewNet):
+        raise TypeError("views are scored of a ViewNet")
+    return lambda batch: network.pooled(network.features(batch["frames"])[1])
 
 
 def _predict_frames(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from models.echo_e3net import EchoE3Net
 from train import metrics
 from train.datasets.phantom import EjectionFractionClips
+from train.feature_statistics import feature_statistics
 from train.losses import point_distance, simpson_ejection_fraction
 from train.scoring.chunks import chunks
 from train.splits import Split
@@ -66,7 +69,14 @@ def evaluate_ejection_fraction(network: nn.Module, cohort: Path, split: Split = 
             "policy": "99th percentile of |EF - EF of the borders| on the validation patients",
         }
     }
-    return Report(table, thresholds)
+    unusual = feature_statistics(network, _features(network), EjectionFractionClips(cohort, "val"))
+    return Report(table, thresholds, feature_statistics=unusual)
+
+
+def _features(network: nn.Module) -> Callable[[dict[str, Tensor]], Tensor]:
+    if not isinstance(network, EchoE3Net):
+        raise TypeError("ejection fractions are scored of an Echo-E3Net")
+    return lambda batch: network.pooled(network.features(batch["clips"]))
 
 
 def _predict_clips(network: nn.Module, data: EjectionFractionClips) -> _EjectionFractions:

@@ -62,6 +62,7 @@ def evaluate_chain(network: nn.Module, cohort: Path, split: Split = "test") -> R
     paper's heuristic, which is scored beside it.
     """
     detector, card = load_network(DETECTOR)
+    detector = detector.to(memory_format=torch.channels_last)
     held = _read(network, detector, card, cohort, "val")
     found = _read(network, detector, card, cohort, split)
     platt = fit_platt(held.truth, held.logit)

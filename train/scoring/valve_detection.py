@@ -39,8 +39,9 @@ def evaluate_detector(network: nn.Module, cohort: Path, split: Split = "test") -
 
     Frames of other short-axis levels have no valve, and any box on them is wrong.
     """
-    held = _detect(network, ValveFrames(cohort, "val"))
-    found = _detect(network, ValveFrames(cohort, split))
+    val, data = ValveFrames(cohort, "val"), ValveFrames(cohort, split)
+    held = _detect(network, val, _unlike(val))
+    found = _detect(network, data, list(range(len(data))))
     confidence = _best_confidence(held.matched)
     table = detection.counts(found.matched, confidence)
     matched = found.matched
@@ -68,7 +69,7 @@ def evaluate_detector(network: nn.Module, cohort: Path, split: Split = "test") -
     return Report(
         report,
         _thresholds(held.matched, confidence),
-        feature_statistics=FeatureStatistics.fit(held.features).as_json(),
+        feature_statistics=FeatureStatistics.fit(held.features, held.patients).as_json(),
     )
 
 
@@ -91,18 +92,28 @@ def _detections(
     return found, features.float().cpu().numpy()
 
 
-def _detect(network: nn.Module, data: ValveFrames) -> _Found:
+def _detect(network: nn.Module, data: ValveFrames, positions: list[int]) -> _Found:
     device = next(network.parameters()).device
     found, features, boxes, present = [], [], [], []
-    for positions in chunks(len(data), _BATCH):
-        arrays = data.batch(positions, None)
+    for part in chunks(len(positions), _BATCH):
+        arrays = data.batch([positions[i] for i in part], None)
         kept, pooled = _detections(network, torch.from_numpy(arrays["frames"]).to(device))
         found += kept
         features.append(pooled)
         boxes.append(arrays["box"])
         present.append(arrays["present"])
     matched = detection.match(found, np.concatenate(boxes), np.concatenate(present))
-    return _Found(matched, np.concatenate(features), data.patient_ids)
+    patients = [int(data.row(position)["patient_id"]) for position in positions]
+    return _Found(matched, np.concatenate(features), patients)
+
+
+def _unlike(data: ValveFrames) -> list[int]:
+    """Leave out frames of the same patient, level and phase as the one before: they look alike."""
+    looks = [
+        (row["patient_id"], row["plane"], row["diastolic"])
+        for row in map(data.row, range(len(data)))
+    ]
+    return [at for at, look in enumerate(looks) if at == 0 or look != looks[at - 1]]
 
 
 def _best_confidence(matched: detection.Matched) -> float:
@@ -115,7 +126,7 @@ def _best_confidence(matched: detection.Matched) -> float:
 
 def _thresholds(matched: detection.Matched, confidence: float) -> dict[str, Any]:
     top = np.where(matched.overlap[:, 0] >= 0.5, matched.score[:, 0], 0.0)[matched.present]
-    absent = min(float(np.quantile(top, _ABSENT_SHARE)), confidence)
+    absent = max(min(float(np.quantile(top, _ABSENT_SHARE)), confidence), LEAST_CONFIDENCE)
     return {
         "valve_confidence": {
             "value": round(confidence, 3),

@@ -8,12 +8,27 @@ from models.cards import BadWeightsError
 from node.inference.device import Device, Tasks
 from node.inference.messages import HostSettings
 from node.inference.registry import Hosted
-from node.inference.tasks import echo_e3net, view_net
+from node.inference.tasks import (
+    cxr_net,
+    ecg_net,
+    echo_e3net,
+    rsmas_net,
+    septal_flash,
+    valve_classifier,
+    valve_detector,
+    view_net,
+)
 
 #: By the name of the weights.
 LOADERS: dict[str, Callable[[Device], Tasks]] = {
+    "septal_flash": septal_flash.load,
     "view_net": view_net.load,
     "echo_e3net": echo_e3net.load,
+    "rsmas_net": rsmas_net.load,
+    "ecg_net": ecg_net.load,
+    "cxr_net": cxr_net.load,
+    "valve_classifier": valve_classifier.load,
+    "valve_detector": valve_detector.load,
 }
 
 

@@ -28,8 +28,9 @@ def ejection_fraction_tasks(network: EchoE3Net, device: Device) -> Tasks:
     """Make the tasks of Echo-E3Net.
 
     Both take clips uint8 ``(N, 32, 112, 112)`` and valid int64 ``(N,)``, the number of real
-    frames. ``predict`` gives ef ``(N,)``, a fraction, and borders ``(N, 2, 20, 4)`` in fractions
-    of the side; ``explain`` heat ``(N, 32, 112, 112)``, 0 to 1 in each clip.
+    frames. ``predict`` gives ef ``(N,)``, a fraction, borders ``(N, 2, 20, 4)`` in fractions of
+    the side, and features ``(N, 200)``; ``explain`` heat ``(N, 32, 112, 112)``, 0 to 1 in each
+    clip.
     """
     network = network.to(device.torch).eval().requires_grad_(False)
 
@@ -37,8 +38,13 @@ def ejection_fraction_tasks(network: EchoE3Net, device: Device) -> Tasks:
         return device.tensor(arrays["clips"])[:, None], device.tensor(arrays["valid"])
 
     def predict(arrays: Arrays) -> dict[str, Tensor]:
-        prediction = network(*inputs(arrays))
-        return {"ef": prediction.ejection_fraction, "borders": prediction.borders}
+        taps = network.features(*inputs(arrays))
+        prediction = network.decide(taps)
+        return {
+            "ef": prediction.ejection_fraction,
+            "borders": prediction.borders,
+            "features": network.pooled(taps),
+        }
 
     def explain(arrays: Arrays) -> dict[str, Tensor]:
         return {"heat": activation_gradient(network, *inputs(arrays))}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from models.cards import BadWeightsError
@@ -39,8 +38,11 @@ def view_tasks(network: ViewNet, device: Device, temperature: float = 1.0) -> Ta
         frames = device.tensor(arrays["frames"])[:, None]
         last = network.features(frames)[1]
         logits = network.decide(last) / temperature
-        features = torch.cat([last.mean((2, 3)), last.amax((2, 3))], dim=1)
-        return {"probabilities": logits.softmax(1), "logits": logits, "features": features}
+        return {
+            "probabilities": logits.softmax(1),
+            "logits": logits,
+            "features": network.pooled(last),
+        }
 
     def explain(arrays: Arrays) -> dict[str, Tensor]:
         views = np.unique(arrays["view"])

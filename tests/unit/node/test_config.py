@@ -120,6 +120,10 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
         ('[[destination]]\nkind = "ftp"\n', 'destination[1].kind: "ftp" is not allowed'),
         ('[[destination]]\nname="a/b"\nkind="folder"\npath="p"\n', "destination[a/b].name: "),
         ("[delivery]\nfirst_retry_s = 1000\n", "at most delivery.max_retry_s (900)"),
+        ("[pairing]\nwindow_days = 0\n", "pairing.window_days: 0 is not allowed: more than 0"),
+        ("[pairing]\nexpire_after_days = 3\n", "at least pairing.window_days (7)"),
+        ('[pairing]\nsingle_modality = "yes"\n', '"yes" is not allowed: true or false'),
+        ("[pairing]\nwindow = 7\n", "pairing.window: there is no such key; did you mean"),
         ("[status_page]\nport = 11112\n", "status_page.port: 11112 is listen.port already"),
     ],
 )

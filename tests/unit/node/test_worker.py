@@ -8,13 +8,16 @@ from typing import Any, cast
 
 import pytest
 
-from node.errors import BadObjectError, DecoderDiedError, HostDiedError
+from node.errors import BadObjectError, DecoderDiedError, HostDiedError, PermanentError
 from node.ledger import Ledger
-from node.ledger_records import Arrival, FindingOutcome
+from node.ledger_jobs import MAX_LOST_LEASES
+from node.ledger_records import ANY_FINDING, Arrival, FindingOutcome
 from node.pipeline import Analysis, Pipeline
 from node.worker import Worker
 
 NOW = 1_000_000.0
+ULTRASOUND = "1.2.840.10008.5.1.4.1.1.3.1"
+TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
 
 
 class Clock:
@@ -42,13 +45,17 @@ def clock() -> Clock:
     return Clock()
 
 
+def arrival(sop_class_uid: str = ULTRASOUND) -> Arrival:
+    return Arrival(
+        "a" * 64, 1, sop_class_uid, "1.2.3", "1.2.4", "1.2.5", "1.2.840.10008.1.2.1", "US", "",
+        "ECHO", False,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
     with Ledger.open(tmp_path / "ledger.sqlite", clock) as opened:
-        opened.record_arrival(
-            Arrival("a" * 64, 1, "1.2", "1.2.3", "1.2.4", "1.2.5", "1.2.840.10008.1.2.1", "US",
-                    "", "ECHO", False)
-        )  # fmt: skip
+        opened.record_arrival(arrival())
         yield opened
 
 
@@ -121,3 +128,51 @@ def test_lost_lease_changes_nothing(ledger: Ledger, clock: Clock) -> None:
     assert worker(ledger, clock, slow).work_once()
     assert ledger.study_outcomes("1.2.5") == []
     assert counts(ledger, "jobs").keys() <= {"retry", "waiting"}
+
+
+@pytest.mark.parametrize(
+    "error", [BadObjectError("frames are cut off"), ZeroDivisionError(), PermanentError("no")]
+)
+def test_an_analysis_that_was_given_up_is_told_in_a_report(
+    ledger: Ledger, clock: Clock, error: Exception
+) -> None:
+    worker(ledger, clock, failing(error)).work_once()
+    ((row, outcome),) = ledger.study_outcomes("1.2.5")
+    assert (row.sop_instance_uid, outcome.finding, outcome.state) == (
+        "1.2.3",
+        ANY_FINDING,
+        "failed",
+    )
+    assert outcome.reason
+    clock.now += 60
+    assert ledger.complete_due_studies(30) == ["1.2.5"]
+    assert counts(ledger, "jobs") == {"failed": 1, "waiting": 1}
+
+
+def test_workers_that_die_on_an_instance_are_told_in_a_report(ledger: Ledger, clock: Clock) -> None:
+    for _ in range(MAX_LOST_LEASES):
+        assert ledger.claim_job("w", 1.0) is not None
+        clock.now += 10
+        ledger.requeue_expired_leases()
+    ((_, outcome),) = ledger.study_outcomes("1.2.5")
+    assert outcome.state == "failed" and "given up" in outcome.reason
+
+
+def test_a_text_that_can_not_be_read_is_no_reason_for_a_report(
+    tmp_path: Path, clock: Clock
+) -> None:
+    with Ledger.open(tmp_path / "another.sqlite", clock) as ledger:
+        ledger.record_arrival(arrival(TEXT_SR))
+        worker(ledger, clock, failing(BadObjectError("no transfer syntax"))).work_once()
+        assert [o.state for _, o in ledger.study_outcomes("1.2.5")] == ["not_applicable"]
+        clock.now += 60
+        ledger.complete_due_studies(30)
+        assert counts(ledger, "jobs") == {"failed": 1}
+
+
+def test_what_a_retry_finds_replaces_the_failure(ledger: Ledger, clock: Clock) -> None:
+    worker(ledger, clock, failing(ZeroDivisionError())).work_once()
+    assert ledger.retry_dead() == 1
+    found = FindingOutcome("echo_view", "analysed", "", "{}")
+    worker(ledger, clock, lambda: Analysis((found,))).work_once()
+    assert [o for _, o in ledger.study_outcomes("1.2.5")] == [found]

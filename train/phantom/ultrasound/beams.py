@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from train.phantom.shapes import Scene
+from train.phantom.shapes import Scene, Shape
 from train.phantom.ultrasound.grid import PolarGrid
 from train.phantom.ultrasound.speckle import ScattererField, blur_beams, envelope
 
@@ -69,20 +69,10 @@ class BeamFormer:
         machine, grid = self.grid.machine, self.grid
         level: np.ndarray = np.full(grid.shape, scene.background_db, dtype=np.float32)
         blood = np.zeros(grid.shape, dtype=np.uint8)
-        per_cm = grid.shape[0] / machine.depth_cm
         for shape in scene.shapes:
-            samples = np.round(grid.to_samples(shape.points) * (1 << _SHIFT)).astype(np.int32)
-            if shape.width_cm > 0:
-                thick = max(1, round(shape.width_cm * per_cm))
-                cv2.polylines(level, [samples], False, shape.level_db, thick, cv2.LINE_8, _SHIFT)
-                cv2.polylines(blood, [samples], False, 0, thick, cv2.LINE_8, _SHIFT)
-            else:
-                cv2.fillPoly(level, [samples], shape.level_db, cv2.LINE_8, _SHIFT)
-                cv2.fillPoly(blood, [samples], int(shape.blood), cv2.LINE_8, _SHIFT)
-        warp = self.grid.to_samples(self.grid.points + self.warp_cm).astype(np.float32)
-        level = cv2.remap(
-            level, warp[..., 0], warp[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+            _rasterise(shape, grid, level, shape.level_db)
+            _rasterise(shape, grid, blood, int(shape.blood and shape.width_cm == 0))
+        level = self._warped(level)
         level = cv2.GaussianBlur(level, (0, 0), 0.7)
         axial = np.abs(cv2.Sobel(level, cv2.CV_32F, 0, 1, ksize=3)) / 8
         lateral = np.abs(cv2.Sobel(level, cv2.CV_32F, 1, 0, ksize=3)) / 8
@@ -91,7 +81,18 @@ class BeamFormer:
         level = level + machine.specular_db * edge * across**2 * np.clip((level + 45) / 20, 0, 1)
         parallel = cv2.GaussianBlur(edge * (1.0 - across) ** 2, (0, 0), 2.0)
         level = level - machine.dropout_db * parallel * np.clip(self.tangle + 0.4, 0.0, 1.0)
+        # After the edges were found: the side of a shadow reflects nothing.
+        casting = [shape for shape in scene.shapes if shape.shadow_db > 0]
+        if casting:
+            level = level - self._warped(_shadow(casting, grid))
         return np.asarray(level), blood.astype(bool)
+
+    def _warped(self, image: np.ndarray) -> np.ndarray:
+        """Bend by the patient's fixed aberration, so that no outline is a perfect curve."""
+        warp = self.grid.to_samples(self.grid.points + self.warp_cm).astype(np.float32)
+        return cv2.remap(
+            image, warp[..., 0], warp[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
 
     def _mottle_at(self, material: np.ndarray) -> np.ndarray:
         cells = (material * 12.0).astype(np.float32) + 256.0
@@ -104,6 +105,29 @@ class BeamFormer:
                 borderMode=cv2.BORDER_WRAP,
             )
         )
+
+
+def _rasterise(shape: Shape, grid: PolarGrid, image: np.ndarray, value: float) -> None:
+    """Draw a shape into an image ``(depths, beams)`` on the polar grid."""
+    samples = np.round(grid.to_samples(shape.points) * (1 << _SHIFT)).astype(np.int32)
+    if shape.width_cm > 0:
+        thick = max(1, round(shape.width_cm * grid.shape[0] / grid.machine.depth_cm))
+        cv2.polylines(image, [samples], False, value, thick, cv2.LINE_8, _SHIFT)
+    else:
+        cv2.fillPoly(image, [samples], value, cv2.LINE_8, _SHIFT)
+
+
+def _shadow(casting: list[Shape], grid: PolarGrid) -> np.ndarray:
+    """Loss in dB ``(depths, beams)``: it grows on the way through a shape and stays behind it."""
+    loss = np.zeros(grid.shape, dtype=np.float32)
+    for shape in casting:
+        body = np.zeros(grid.shape, dtype=np.float32)
+        _rasterise(shape, grid, body, 1.0)
+        passed = np.cumsum(body, axis=0)
+        # A beam that only grazes the shape loses less; a few samples are its full depth.
+        depth = max(float(passed[-1].max()), 1.0)
+        loss += shape.shadow_db * np.clip(passed / (0.5 * depth), 0.0, 1.0)
+    return loss
 
 
 def _mottle(rng: np.random.Generator, levels_db: tuple[float, float]) -> np.ndarray:

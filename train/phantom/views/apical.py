@@ -9,6 +9,12 @@ from train.phantom.patient import Patient, outline
 from train.phantom.shapes import Levels, Material, Scene, Shape, ellipse, rotate
 
 CHORDS = 20
+#: The septum's points, from the base to the apex, as positions from apex (0) to mitral plane (1).
+SEPTUM_POINTS, _SEPTUM_SPAN = 62, (0.9, 0.1)
+#: Middle and width (a Gaussian's) of the part of the septum that a septal flash moves.
+_FLASH_MIDDLE, _FLASH_WIDTH = 0.74, 0.22
+#: How far beside the septum's middle tissue moves along with it, cm.
+_FLASH_REACH_CM = 1.4
 
 
 class ApicalView:
@@ -70,7 +76,12 @@ class ApicalView:
         return np.asarray(np.sqrt(r**2 + (h0**2 + 2 * r0 * h0) / longitudinal) - r)
 
     def border(
-        self, u: np.ndarray, contraction: float, side: int, grow_cm: float = 0.0
+        self,
+        u: np.ndarray,
+        contraction: float,
+        side: int,
+        grow_cm: float = 0.0,
+        flash_cm: float = 0.0,
     ) -> np.ndarray:
         """Points of the endocardial border.
 
@@ -84,6 +95,8 @@ class ApicalView:
             -1 left of the axis on the display (septal in A4C), +1 right.
         grow_cm
             Outward offset.
+        flash_cm
+            Displacement of the mid-basal septum towards the ventricle.
 
         Returns
         -------
@@ -94,6 +107,7 @@ class ApicalView:
         across = half * self.width_cm / 2 * transverse + grow_cm
         if side < 0 and self.chambers == 4:
             across = across - self.patient.septal_bulge_cm * np.exp(-(((u - 0.75) / 0.15) ** 2))
+            across = across - flash_cm * _flash_share(u)
         along = u * self.patient.length_cm * longitudinal
         tilt = side * across * self.mitral_tilt * u**4
         return self._place(self._centre(u) + side * across, along - tilt)
@@ -103,6 +117,19 @@ class ApicalView:
         u = (np.arange(CHORDS) + 0.5) / CHORDS
         left, right = self.border(u, contraction, -1), self.border(u, contraction, 1)
         return np.concatenate([left, right], axis=1)
+
+    def septum(self) -> np.ndarray:
+        """Mid-myocardial points of the septum at end-diastole, ``(62, 2)`` cm, base first."""
+        u = np.linspace(*_SEPTUM_SPAN, SEPTUM_POINTS)
+        return self._outer(u, 0.5 * self._wall(u, 1.0, 1.0), 0.0, -1)
+
+    def flash_cm(self, cycle: Cycle, frame: int) -> float:
+        """Displacement of the mid-basal septum towards the left ventricle at one frame."""
+        if self.chambers != 4:
+            return 0.0
+        # the flash begins with the Q wave, a little before the R peak that times are counted from
+        times = np.array([cycle.ms_since_r[frame], -cycle.ms_to_r[frame]])
+        return float(self.patient.conduction.septal_offset_cm(times).sum())
 
     def scene(self, cycle: Cycle, frame: int) -> Scene:
         """What the probe sees at one frame."""
@@ -114,9 +141,11 @@ class ApicalView:
         apex_wall = 0.8 * self.patient.wall_cm
         epi_u = np.concatenate([[-apex_wall / length], u])
         epi_wall = np.concatenate([[0.25 * wall[1]], wall])
-        left_epi = self._outer(epi_u, epi_wall, contraction, -1)
+        flash = self.flash_cm(cycle, frame)
+        left_epi = self._outer(epi_u, epi_wall, contraction, -1, flash)
         right_epi = self._outer(epi_u, epi_wall, contraction, 1)
-        left, right = self.border(u, contraction, -1), self.border(u, contraction, 1)
+        left = self.border(u, contraction, -1, flash_cm=flash)
+        right = self.border(u, contraction, 1)
         level = self.levels
         middle = 0.5 * (left + right)
         shapes = [
@@ -127,7 +156,10 @@ class ApicalView:
             )
         ]
         if self.chambers == 4:
-            shapes += self._right_heart(left_epi, contraction, float(cycle.mitral_opening[frame]))
+            # the right ventricle's free wall keeps out of a flash
+            still = self._outer(epi_u, epi_wall, contraction, -1)
+            opening = float(cycle.mitral_opening[frame])
+            shapes += self._right_heart(left_epi, still, contraction, opening)
         shapes += self._atrium(left[-1], right[-1], contraction)
         if self.chambers == 4 and self.atria_joined:
             shapes.append(self._fossa(left[-1]))
@@ -137,16 +169,33 @@ class ApicalView:
             Shape(np.concatenate([left, right[::-1]]), level.blood, blood=True),
         ]
         shapes += self._mitral(left[-1], right[-1], float(cycle.mitral_opening[frame]), 0.62)
-        return Scene(self.background_db, tuple(shapes), self._material(transverse, longitudinal))
+        material = self._material(transverse, longitudinal, flash)
+        return Scene(self.background_db, tuple(shapes), material)
 
-    def _outer(self, u: np.ndarray, wall: np.ndarray, contraction: float, side: int) -> np.ndarray:
-        inside = self.border(np.clip(u, 0.0, 1.0), contraction, side)
+    def _outer(
+        self,
+        u: np.ndarray,
+        wall: np.ndarray,
+        contraction: float,
+        side: int,
+        flash_cm: float = 0.0,
+    ) -> np.ndarray:
+        inside = self.border(np.clip(u, 0.0, 1.0), contraction, side, flash_cm=flash_cm)
         direction = rotate(np.array([float(side), 0.0]), self.tilt_rad)
         axis = rotate(np.array([0.0, 1.0]), self.tilt_rad)
         back = np.minimum(u, 0.0)[:, None] * self.patient.length_cm * axis
         return inside + direction * wall[:, None] + back
 
-    def _right_heart(self, septum: np.ndarray, contraction: float, opening: float) -> list[Shape]:
+    def _right_heart(
+        self, septum: np.ndarray, still: np.ndarray, contraction: float, opening: float
+    ) -> list[Shape]:
+        """Draw the right ventricle between the septum's right side and a free wall.
+
+        Parameters
+        ----------
+        septum, still
+            The septum's right side as it is, and as it were without a flash.
+        """
         level, width = self.levels, self.patient.rv_width_cm * (1.0 - 0.25 * contraction)
         start = 6
         inner = septum[start:]
@@ -154,9 +203,9 @@ class ApicalView:
         left = rotate(np.array([-1.0, 0.0]), self.tilt_rad)
         bulge = width * np.sin(np.pi * (0.12 + 0.62 * along) ** 1.15) * self.wobble[0]
         bulge[0] = 0.15
-        outer = inner + left * bulge[:, None]
+        outer = still[start:] + left * bulge[:, None]
         free = outer + left * 0.45
-        tricuspid = inner[-1] + left * bulge[-1]
+        tricuspid = outer[-1]
         size = self.patient.atrium_cm * 0.47 * self.wobble[1] * (1.0 + 0.12 * contraction)
         down = rotate(np.array([0.0, 1.0]), self.tilt_rad)
         centre = 0.5 * (inner[-1] + tricuspid) + down * size * 1.02
@@ -221,14 +270,19 @@ class ApicalView:
             shapes.append(Shape(ellipse(tuple(hinge), (0.28, 0.24)), self.levels.valve + 2))
         return shapes
 
-    def _material(self, transverse: float, longitudinal: float) -> Material:
+    def _material(self, transverse: float, longitudinal: float, flash_cm: float) -> Material:
         """Map to where tissue was at end-diastole: the wall moves with the cavity."""
         radius = self.width_cm / 2
         shift = radius * (1.0 - transverse)
+        septum = -radius * transverse - 0.5 * self.patient.wall_cm + flash_cm
 
         def back(points: np.ndarray) -> np.ndarray:
             local = rotate(points - self.apex, -self.tilt_rad)
             across, along = local[..., 0], local[..., 1]
+            if flash_cm != 0.0:
+                near = np.exp(-(((across - septum) / _FLASH_REACH_CM) ** 2))
+                height = _flash_share(along / (self.patient.length_cm * longitudinal))
+                across = across - flash_cm * height * near
             beyond = np.clip(np.abs(across) - radius * transverse, 0.0, None)
             fade = np.exp(-((beyond / 1.8) ** 2))
             across_ed = across + np.sign(across) * shift * fade * np.clip(
@@ -239,6 +293,11 @@ class ApicalView:
             return rotate(np.stack([across_ed, along_ed], axis=-1), self.tilt_rad) + self.apex
 
         return back
+
+
+def _flash_share(u: np.ndarray) -> np.ndarray:
+    """How much of a flash the septum takes part in at a position from apex (0) to base (1)."""
+    return np.asarray(np.exp(-(((u - _FLASH_MIDDLE) / _FLASH_WIDTH) ** 2)))
 
 
 def _often(rng: np.random.Generator, share: float, most_db: float) -> float:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import numpy as np
 
 from train.phantom.heart_cycle import Cycle
 from train.phantom.patient import Patient, outline
 from train.phantom.shapes import Levels, Material, Scene, Shape, arc, ellipse, rotate
+from train.phantom.views.aortic_valve_long import LongAxisValve
+from train.phantom.views.aortic_valve_short import ShortAxisValve
+
+#: Levels of a short-axis cut, from apex to base.
+Plane = Literal["papillary", "mitral", "aortic"]
+PLANES: tuple[Plane, ...] = get_args(Plane)
 
 
 def _radial_material(centre: np.ndarray, radius: float, scale: float) -> Material:
@@ -46,6 +54,8 @@ class LongAxisView:
         self.atrium_cm = patient.atrium_cm * rng.uniform(0.8, 1.05)
         self.descending = rng.random() < 0.7
         self.pericardium_cm = rng.uniform(0.2, 0.45)
+        # a stream of its own: what the valve draws changes nothing else
+        self.valve = LongAxisValve(patient.valve, levels, rng.spawn(1)[0])
 
     def _place(self, along: np.ndarray, up: np.ndarray) -> np.ndarray:
         """Map cm towards the apex (left) and towards the probe, from the base, to display cm."""
@@ -97,6 +107,7 @@ class LongAxisView:
         down = rotate(np.array([0.0, 1.0]), self.tilt_rad + self.aorta_rad)
         reach = np.linspace(-0.2, 6.0, 12)[:, None]
         swell = 1.0 + 0.15 * np.exp(-(((reach - 1.2) / 0.8) ** 2))
+        swell = swell + self.valve.dilatation * np.exp(-(((reach - 3.2) / 1.4) ** 2))
         upper = root + forward * reach - down * self.aorta_cm / 2 * swell
         lower = root + forward * reach + down * self.aorta_cm / 2 * swell
         size = self.atrium_cm / 2 * (1.0 + 0.12 * contraction)
@@ -139,13 +150,10 @@ class LongAxisView:
                 )
             )
         root = self._place(np.array(-1.0), np.array(half - self.aorta_cm / 2 + 0.3))
-        spread = float(cycle.aortic_opening[frame]) * self.aorta_cm * 0.38
-        for sign in (-1.0, 1.0):
-            tip = root + rotate(np.array([0.7, sign * spread]), self.tilt_rad + self.aorta_rad)
-            hinge = root + rotate(
-                np.array([-0.3, sign * self.aorta_cm * 0.42]), self.tilt_rad + self.aorta_rad
-            )
-            shapes.append(Shape(np.stack([hinge, tip]), level.valve, 0.14))
+        turn = self.tilt_rad + self.aorta_rad
+        forward, down = rotate(np.array([1.0, 0.0]), turn), rotate(np.array([0.0, 1.0]), turn)
+        open_share = float(cycle.aortic_opening[frame])
+        shapes += self.valve.shapes(root, forward, down, self.aorta_cm, open_share)
         return shapes
 
 
@@ -160,17 +168,28 @@ class ShortAxisView:
         Echo levels.
     rng
         Draws the level of the cut and its position.
+    plane
+        One of :data:`PLANES` to have that level instead of a drawn one.
     """
 
-    def __init__(self, patient: Patient, levels: Levels, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        patient: Patient,
+        levels: Levels,
+        rng: np.random.Generator,
+        plane: Plane | None = None,
+    ) -> None:
         self.patient, self.levels = patient, levels
-        self.plane = ("papillary", "mitral", "aortic")[int(rng.choice(3, p=[0.45, 0.3, 0.25]))]
+        drawn = PLANES[int(rng.choice(3, p=[0.45, 0.3, 0.25]))]
+        self.plane: Plane = plane or drawn
         self.centre = np.array([rng.uniform(-0.6, 1.4), rng.uniform(5.8, 8.0)])
         self.squash = rng.uniform(0.86, 1.0)
         self.turn_rad = np.deg2rad(rng.uniform(-25.0, 25.0))
         self.rv_cm = rng.uniform(1.2, 2.6)
         self.papillary_cm = rng.uniform(0.4, 0.75)
         self.aorta_cm = rng.uniform(2.4, 3.6)
+        # a stream of its own: what the valve draws changes nothing else
+        self.valve = ShortAxisValve(patient.valve, levels, self.turn_rad, rng.spawn(1)[0])
 
     def scene(self, cycle: Cycle, frame: int) -> Scene:
         """What the probe sees at one frame."""
@@ -232,9 +251,7 @@ class ShortAxisView:
     def _aortic(self, cycle: Cycle, frame: int) -> Scene:
         """The aortic valve in the middle, right heart wrapped around it, left atrium behind."""
         level, contraction = self.levels, float(cycle.contraction[frame])
-        radius = self.aorta_cm / 2 * (1.0 + 0.05 * contraction)
-        bob = np.array([0.0, 0.35 * contraction])
-        centre = self.centre + bob
+        centre, radius = self._annulus(contraction)
         size = self.patient.atrium_cm / 2 * (1.0 + 0.12 * contraction)
         atrium = centre + np.array([0.2, radius + 0.25 + size * 0.75])
         right_atrium = centre + np.array([-radius - 1.6, 1.2])
@@ -248,19 +265,15 @@ class ShortAxisView:
             Shape(ellipse(tuple(right_atrium), (1.7, 1.5)), level.blood, blood=True),
             Shape(np.concatenate([outflow_in, wall_out[::-1]]), level.myocardium),
             Shape(np.concatenate([outflow_in, outflow_out[::-1]]), level.blood, blood=True),
-            Shape(ellipse(tuple(centre), (radius + 0.22, radius + 0.22)), level.pericardium - 7),
-            Shape(ellipse(tuple(centre), (radius, radius)), level.blood, blood=True),
+            *self.valve.shapes(centre, radius, float(cycle.aortic_opening[frame])),
         ]
-        opening = float(cycle.aortic_opening[frame])
-        for third in range(3):
-            angle = self.turn_rad + np.pi * (0.5 + third * 2 / 3)
-            rim = centre + radius * np.array([np.cos(angle), np.sin(angle)])
-            tip = centre + 0.85 * radius * opening * np.array([np.cos(angle), np.sin(angle)])
-            if opening < 0.5:
-                shapes.append(Shape(np.stack([rim, tip]), level.valve, 0.15))
-            else:
-                other = angle + np.pi * 2 / 3
-                next_rim = centre + radius * np.array([np.cos(other), np.sin(other)])
-                bow = 0.5 * (rim + next_rim) + 0.25 * opening * (0.5 * (rim + next_rim) - centre)
-                shapes.append(Shape(np.stack([rim, bow, next_rim]), level.valve, 0.12))
         return Scene(level.background, tuple(shapes), _radial_material(centre, radius, 1.0))
+
+    def _annulus(self, contraction: float) -> tuple[np.ndarray, float]:
+        """Centre and radius of the aortic root's lumen, cm: it sinks and widens in systole."""
+        bob = np.array([0.0, 0.35 * contraction])
+        return self.centre + bob, self.aorta_cm / 2 * (1.0 + 0.05 * contraction)
+
+    def valve_outline(self, cycle: Cycle, frame: int) -> np.ndarray:
+        """A circle around the aortic valve, ``(40, 2)`` cm; at the aortic level only."""
+        return self.valve.outline(*self._annulus(float(cycle.contraction[frame])))

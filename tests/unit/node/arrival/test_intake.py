@@ -14,6 +14,7 @@ from node.arrival.spool import Spool
 from node.errors import BadObjectError
 from node.ledger_records import Arrival
 from node.ledger_states import ArrivalOutcome
+from tests.build import make_ecg, save
 from tests.dicom_wire import CT_IMAGE, EXPLICIT_LE, IMPLICIT_LE, dataset, element
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -167,3 +168,19 @@ def test_what_is_no_dicom_file_is_not_taken(bench: Bench, tmp_path: Path) -> Non
     path.write_text("no DICOM")
     with pytest.raises(BadObjectError):
         bench.intake.take_file(path, "process")
+
+
+def test_what_pairing_needs_is_recorded_and_the_date_of_birth_only_as_a_hash(
+    tmp_path: Path,
+) -> None:
+    recorder = Recorder()
+    spool = Spool(tmp_path, reserve_bytes=0)
+    intake = Intake(
+        spool, recorder, is_own, lambda p, i: "patient", birth_key=lambda *who: f"hash of {who}"
+    )
+    ds = make_ecg(patient="P9", AcquisitionDateTime="20240102030405", IssuerOfPatientID="A")
+    path = save(ds, tmp_path)
+    assert intake.take_file(path, "ECG1") is StoreStatus.SUCCESS
+    ((arrival, _),) = recorder.arrivals
+    assert arrival.birth_key == "hash of (b'P9', b'A', '19500102')"
+    assert arrival.acquired_at == 1704164645.0

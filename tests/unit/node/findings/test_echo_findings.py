@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -11,13 +12,14 @@ import pytest
 
 from models.cards import Card
 from models.inputs import Clip
+from models.unusual import FeatureStatistics
 from models.volumes import disc_sum_ejection_fraction
 from node.errors import NotAnalysableError, NotApplicableError
 from node.findings.base import Subject
 from node.findings.echo_view import EchoView
 from node.findings.ejection_fraction import EjectionFraction
 from node.results import codes
-from node.results.primitives import ImageReference
+from node.results.primitives import ImageReference, Unusual
 
 IMAGE = ImageReference("1.2.840.10008.5.1.4.1.1.3.1", "1.2.3", "1.2", "1")
 
@@ -31,8 +33,8 @@ def card(**thresholds: float) -> Card:
     )  # fmt: skip
 
 
-VIEW_CARD = card(view_probability=0.6)
-EF_CARD = card(border_disagreement_percent=15.0)
+VIEW_CARD = {"view_net": card(view_probability=0.6)}
+EF_CARD = {"echo_e3net": card(border_disagreement_percent=15.0)}
 
 
 def borders(shrink: float) -> npt.NDArray[np.float32]:
@@ -58,12 +60,16 @@ class Networks:
         self.requests.append((network, task, arrays))
         rows = len(next(iter(arrays.values())))
         if task == "classify":
-            return {"probabilities": np.tile(self._probabilities, (rows, 1))}
+            return {
+                "probabilities": np.tile(self._probabilities, (rows, 1)),
+                "features": np.zeros((rows, 3)),
+            }
         if task == "predict":
             found = borders(float(np.sqrt(1 - self._ef)))
             return {
                 "ef": np.full(rows, self._ef, np.float32),
                 "borders": np.tile(found, (rows, 1, 1, 1)),
+                "features": np.zeros((rows, 3)),
             }
         shape = (rows, 32, 112, 112) if network == "echo_e3net" else (rows, 112, 112)
         return {"heat": np.random.default_rng(0).random(shape, np.float32)}
@@ -186,6 +192,27 @@ def test_explanation_covers_every_frame() -> None:
     assert shown.maps.shape[0] == 121 and len(shown.positions) == 121
     assert shown.maps.min() >= 0 and shown.maps.max() <= 1
     assert set(shown.outlines) == {observation["frame"] - 1, observation["systolic_frame"] - 1}
+
+
+def test_what_is_far_from_the_training_data_says_so() -> None:
+    far = FeatureStatistics.fit(np.random.default_rng(0).normal(9.0, 1.0, (100, 3))).as_json()
+    cards = {"view_net": replace(VIEW_CARD["view_net"], feature_statistics=far)}
+    observation = EchoView().analyse(subject(clip()), Networks(), cards)
+    assert observation["unusual"] == {"percentile": 100.0, "outside": True}
+    assert [g.unusual for g in EchoView().summarise([(IMAGE, observation)])] == [
+        Unusual(100.0, True)
+    ] * 2
+
+
+def test_the_mean_of_clips_is_as_unusual_as_its_most_unusual_clip() -> None:
+    finding = EjectionFraction()
+    one = finding.analyse(subject(clip(), echo_view=seen()), Networks(), EF_CARD)
+    assert one["unusual"] is None  # the card has no statistics
+    usual = {**one, "unusual": {"percentile": 80.0, "outside": False}}
+    odd = {**one, "unusual": {"percentile": 99.5, "outside": True}, "view_probability": 0.1}
+    groups = finding.summarise([(IMAGE, usual), (IMAGE, odd), (IMAGE, one)])
+    outside, inside = Unusual(99.5, True), Unusual(80.0, False)
+    assert [g.unusual for g in groups] == [outside, inside, outside, None]
 
 
 def test_disc_sum_knows_a_cylinder() -> None:

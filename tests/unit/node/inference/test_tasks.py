@@ -11,7 +11,7 @@ from models.view_net import ViewNet
 from node.inference.device import Device
 from node.inference.messages import HostSettings
 from node.inference.registry import HostedTask, find_registry
-from node.inference.tasks import load_networks
+from node.inference.tasks import LOADERS, load_networks
 from node.inference.tasks.echo_e3net import ECHO_E3NET, ejection_fraction_tasks
 from node.inference.tasks.view_net import VIEW_NET, view_tasks
 
@@ -50,7 +50,8 @@ def test_ejection_fraction_does_not_depend_on_the_batch(
     predict = tasks[ECHO_E3NET, "predict"].compute
     both, single = predict(arrays), predict(second)
     assert (both["ef"].shape, both["borders"].shape) == ((2,), (2, 2, 20, 4))
-    for name in ("ef", "borders"):
+    assert both["features"].shape == (2, 200)
+    for name in ("ef", "borders", "features"):
         assert np.allclose(both[name][1:], single[name], rtol=1e-4, atol=1e-5)
     explain = tasks[ECHO_E3NET, "explain"].compute
     heat = explain(arrays)["heat"]
@@ -84,7 +85,7 @@ def test_a_gpu_agrees_with_the_cpu(tasks: dict[tuple[str, str], HostedTask]) -> 
 
 def test_a_network_without_weights_is_a_problem_and_not_the_end() -> None:
     hosted = load_networks(CPU)
-    assert set(hosted.networks) | set(hosted.problems) == {VIEW_NET, ECHO_E3NET}
+    assert set(hosted.networks) | set(hosted.problems) == set(LOADERS)
 
 
 def test_the_registry_of_the_node_is_found() -> None:

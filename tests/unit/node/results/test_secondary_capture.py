@@ -149,7 +149,6 @@ def test_lossless_stays_lossless() -> None:
     ("frames", "message"),
     [
         (np.zeros((0, 8, 8, 3), np.uint8), "needs a frame"),
-        (np.zeros((2, 8, 8, 3), np.uint8), "NumberOfFrames"),
         (np.zeros((30, 8, 8), np.uint8), "8-bit RGB"),
         (np.zeros((30, 8, 8, 3), np.float32), "8-bit RGB"),
     ],

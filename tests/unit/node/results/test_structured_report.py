@@ -14,20 +14,22 @@ from pydicom.uid import ComprehensiveSRStorage
 
 from node.errors import InvalidResultError
 from node.results import codes
-from node.results.primitives import Group, ImageReference, NotAnalysed, StudyResult
+from node.results.primitives import Group, ImageReference, NotAnalysed, StudyResult, Weights
 from node.results.report_content import shown_comment
-from node.results.structured_report import ReportContext, build_report
+from node.results.structured_report import ReportContext, build_reasons_report, build_report
 from node.results.uids import derive_uid
 from node.results.validate import validate_result
 from tests.results_objects import (
+    ALGORITHM,
     ROOT,
     SAMPLES,
     STATEMENT,
     header,
     lvef_result,
-    reasons_result,
+    reasons_report,
     reference,
     report_context,
+    unusual_result,
     view_result,
 )
 
@@ -94,20 +96,76 @@ def test_says_what_could_not_be_analysed_beside_the_groups() -> None:
     statement, reason = evaluations.ContentSequence
     assert STATEMENT in statement.TextValue
     assert "RESEARCH USE ONLY" in statement.TextValue
-    assert reason.TextValue.endswith("not analysed: no complete heart beat in the clip.")
+    assert "not analysed: no complete heart beat in the clip" in reason.TextValue
     image = reason.ContentSequence[0].ReferencedSOPSequence[0]
     assert image.ReferencedSOPInstanceUID == source.SOPInstanceUID
 
 
-def test_without_groups_it_is_a_text_report_with_reasons() -> None:
+def test_says_how_unusual_each_input_is() -> None:
     source = header()
-    report = _built(reasons_result(source), [source])
+    report = _built(unusual_result(source), [source])
+    where = [_items(group, "input-training")[0] for group in _items(report, "125007")]
+    values = [item.ConceptCodeSequence[0].CodeValue for item in where]
+    assert values == ["outside-training", "outside-training", "inside-training"]
+    assert report.CodingSchemeIdentificationSequence
+    (evaluations,) = _items(report, "C0034375")
+    said = [item.TextValue for item in evaluations.ContentSequence]
+    assert said[1:4] == [
+        "LVEF study: more unusual than every one of the validation inputs: "
+        "outside the training distribution",
+        "LVEF clip 1: more unusual than 99.7 % of the validation inputs: "
+        "outside the training distribution",
+        "LVEF clip 2: more unusual than 41.0 % of the validation inputs: "
+        "inside the training distribution",
+    ]
+    for number in _items(report, codes.LVEF.value, "NUM"):
+        assert len(number.ContentSequence) == 1  # viewers draw no number with more
+
+
+def _read_back(report: Dataset) -> Dataset:
+    validate_result(report)
+    return dcmread(BytesIO(_bytes(report)))
+
+
+def test_what_is_missing_is_a_text_report_of_finding_instance_and_reason() -> None:
+    source, other = header(), header(SAMPLES / "ecg12_mortara_1000hz.dcm")
+    report = _read_back(reasons_report(source, other))
     assert report.ConceptNameCodeSequence[0].CodeValue == "18748-4"
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "2000"
-    texts = [item.TextValue for item in _items(report, "121071")]
-    assert "no complete heart beat" in texts[0]
-    assert STATEMENT in texts[1]
+    assert report.SeriesDescription == "Not analysed, RESEARCH USE ONLY"
+    first, second, statement = _items(report, "121071")
+    assert first.TextValue == (
+        "Left ventricular ejection fraction: not analysed: no complete heart beat in the clip "
+        f"(US, series {source.SeriesNumber}, instance {source.InstanceNumber})."
+    )
+    image, waveform = (item.ContentSequence[0] for item in (first, second))
+    assert (image.ValueType, waveform.ValueType) == ("IMAGE", "WAVEFORM")
+    named = [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in (image, waveform)]
+    assert named == [source.SOPInstanceUID, other.SOPInstanceUID]
+    assert "RESEARCH USE ONLY" in statement.TextValue
     assert not _items(report, "125007")
+
+
+def test_when_nothing_is_missing_any_more_the_report_says_so() -> None:
+    source = header()
+    report = _read_back(build_reasons_report([], source, [source], report_context()))
+    assert "Every finding that applies" in _items(report, "121071")[0].TextValue
+
+
+def test_an_instance_that_can_not_be_read_is_named_by_what_the_ledger_knows() -> None:
+    whole, broken = header(), Dataset()
+    broken.SOPClassUID, broken.SOPInstanceUID = whole.SOPClassUID, derive_uid("broken")
+    broken.SeriesInstanceUID, broken.Modality = derive_uid("a series"), "US"
+    broken.StudyInstanceUID = whole.StudyInstanceUID
+    missing = NotAnalysed("All findings", reference(broken), "the pixel data can't be decoded")
+    report = _read_back(build_reasons_report([missing], whole, [broken], report_context()))
+    assert report.PatientID == whole.PatientID
+    assert _items(report, "121071")[0].TextValue == (
+        "All findings: not analysed: the pixel data can't be decoded (US)."
+    )
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    (listed,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
+    assert listed.ReferencedSOPInstanceUID == broken.SOPInstanceUID
 
 
 def test_flags_and_series_say_that_it_is_research() -> None:
@@ -196,13 +254,6 @@ def test_stills_and_radiographs_are_sources_too(path: str) -> None:
     assert "ReferencedFrameNumber" not in image.ReferencedSOPSequence[0]
 
 
-def test_a_waveform_that_could_not_be_analysed_is_listed_as_evidence() -> None:
-    source = header(SAMPLES / "ecg12_mortara_1000hz.dcm")
-    missing = (NotAnalysed(reference(source), "no chest X-ray within 90 days"),)
-    report = _built(replace(view_result(source), groups=(), not_analysed=missing), [source])
-    assert report.CurrentRequestedProcedureEvidenceSequence[0].StudyInstanceUID
-
-
 def test_tracking_uids_differ_between_groups_and_stay_over_revisions() -> None:
     source = header()
     uids = [i.UID for i in _items(_built(lvef_result(source), [source]), "112040")]
@@ -228,9 +279,23 @@ def test_refuses_a_source_that_was_not_given_and_a_result_without_content() -> N
     source = header()
     with pytest.raises(InvalidResultError, match="not among the sources"):
         build_report(lvef_result(source), [], report_context())
-    empty = replace(lvef_result(source), groups=(), not_analysed=())
-    with pytest.raises(InvalidResultError, match="neither"):
-        build_report(empty, [source], report_context())
+    with pytest.raises(InvalidResultError, match="no group"):
+        build_report(replace(lvef_result(source), groups=()), [source], report_context())
+    missing = [NotAnalysed("LVEF", reference(source), "a reason")]
+    with pytest.raises(InvalidResultError, match="not among the sources"):
+        build_reasons_report(missing, source, [], report_context())
+
+
+def test_every_network_of_a_finding_is_named() -> None:
+    source = header()
+    algorithm = replace(ALGORITHM, others=(Weights("valve_detector", "1.0", "cd" * 32),))
+    alone = _built(lvef_result(source), [source])
+    report = _built(replace(lvef_result(source), algorithm=algorithm), [source])
+    parameters = [item.TextValue for item in _items(_items(report, "125007")[0], "111002")]
+    assert parameters[1] == f"with valve_detector 1.0 weights sha256 {'cd' * 32}"
+    # other weights behind a number make it another one to follow
+    uids = [{item.UID for item in _items(each, "112040")} for each in (alone, report)]
+    assert not uids[0] & uids[1]
 
 
 @pytest.mark.parametrize(

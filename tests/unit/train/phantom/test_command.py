@@ -21,22 +21,30 @@ def _run(command: str, out: Path, options: str = "") -> Result:
 
 
 def test_studies_are_folders_with_instances_and_truth(tmp_path: Path) -> None:
-    options = "--patients 2 --seed 3 --first 40 --view A4C --view PLAX --frames 4"
+    options = "--patients 2 --seed 3 --first 40 --part A4C --part PLAX --part ECG --frames 4"
     run = _run("studies", tmp_path, options)
     assert run.exit_code == 0, run.output
     assert sorted(p.name for p in tmp_path.iterdir()) == ["patient-0040", "patient-0041"]
     studies = set()
     for folder in tmp_path.iterdir():
-        assert sorted(p.name for p in folder.iterdir()) == ["a4c.dcm", "plax.dcm", "truth.json"]
+        assert sorted(p.name for p in folder.iterdir()) == [
+            "a4c.dcm",
+            "ecg.dcm",
+            "plax.dcm",
+            "truth.json",
+        ]
         truth = json.loads((folder / "truth.json").read_text())
         assert (f"patient-{truth['patient_id']:04d}", truth["seed"]) == (folder.name, 3)
-        assert dcmread(folder / "a4c.dcm").NumberOfFrames == 4
+        echo, ecg = dcmread(folder / "a4c.dcm"), dcmread(folder / "ecg.dcm")
+        assert echo.NumberOfFrames == 4
+        assert echo.PatientID == ecg.PatientID
+        assert truth["ecg"]["sop_instance_uid"] == ecg.SOPInstanceUID
         studies.add(truth["study_instance_uid"])
     assert len(studies) == 2
 
 
-def test_an_unknown_view_is_refused(tmp_path: Path) -> None:
-    run = _run("studies", tmp_path / "out", "--view A5C")
+def test_an_unknown_image_is_refused(tmp_path: Path) -> None:
+    run = _run("studies", tmp_path / "out", "--part A5C")
     assert run.exit_code == 2
     assert "A5C" in run.output
     assert not (tmp_path / "out").exists()
@@ -57,5 +65,5 @@ def test_arrays_are_written_as_before(tmp_path: Path) -> None:
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
-    run = _run("phantom", tmp_path, "--part ecg")
+    run = _run("phantom", tmp_path, "--part mri")
     assert run.exit_code == 2

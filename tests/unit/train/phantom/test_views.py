@@ -49,7 +49,7 @@ def test_scenes_are_finite_at_every_frame(name: str) -> None:
             for shape in scene.shapes:
                 assert shape.points.shape[1] == 2
                 assert np.isfinite(shape.points).all()
-                assert -80 < shape.level_db < 15
+                assert -80 < shape.level_db < 20
                 assert shape.width_cm >= 0
             moved = scene.material(POINTS)
             assert moved.shape == POINTS.shape

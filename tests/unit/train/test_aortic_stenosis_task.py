@@ -1,0 +1,127 @@
+"""Training and scoring of RSMAS-Net: what counts, and how a study is answered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.rsmas_net import StenosisLogits
+from models.view_priority import ViewPriority
+from train import tasks
+from train.recipe import Recipe, RecipeError, Stage
+from train.scoring.aortic_stenosis import Answers, Scored, choose_rule, studies
+
+AorticStenosisTask = tasks.aortic_stenosis.AorticStenosisTask
+MARGIN, area_term = tasks.aortic_stenosis.MARGIN, tasks.aortic_stenosis.area_term
+
+
+def recipe(**more: object) -> Recipe:
+    stage = Stage(size=32, steps=1, batch=2, lr=1e-3)
+    return Recipe(
+        task="aortic_stenosis",
+        name="x",
+        version="1",
+        stage=(stage,),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+class Fixed(nn.Module):
+    """Says the same of every frame."""
+
+    def __init__(self, stenosis: Tensor, severity: Tensor) -> None:
+        super().__init__()
+        self.stenosis, self.severity = nn.Parameter(stenosis), nn.Parameter(severity)
+
+    def forward(self, frames: Tensor) -> StenosisLogits:
+        return StenosisLogits(self.stenosis, self.severity)
+
+
+def batch(stenosis: list[int], severity: list[int]) -> dict[str, Tensor]:
+    return {
+        "frames": torch.zeros(len(stenosis), 1, 8, 8),
+        "stenosis": torch.tensor(stenosis),
+        "severity": torch.tensor(severity),
+        "area": torch.full((len(stenosis),), float("nan")),
+    }
+
+
+def test_severity_counts_where_there_is_a_stenosis() -> None:
+    task = AorticStenosisTask(recipe(loss={"severity": 2.0}))
+    severity = torch.tensor([[0.0, 3.0], [0.0, 3.0], [5.0, -5.0]])
+    network = Fixed(torch.zeros(3, 2), severity)
+    terms = task.loss(network, batch([1, 1, 0], [1, 0, -1]), 0.0)
+    log = np.log1p(np.exp(-3))
+    assert terms["stenosis_loss"].item() == pytest.approx(np.log(2))
+    assert terms["severity_loss"].item() == pytest.approx((log + 3 + log) / 2)
+    total = terms["stenosis_loss"].item() + 2 * terms["severity_loss"].item()
+    assert terms["loss"].item() == pytest.approx(total)
+    (gradient,) = torch.autograd.grad(terms["loss"], network.severity)
+    assert gradient[0].abs().sum() > 0 == gradient[2].abs().sum()
+
+
+def test_a_batch_of_healthy_patients_has_no_severity_loss() -> None:
+    task = AorticStenosisTask(recipe())
+    terms = task.loss(Fixed(torch.zeros(2, 2), torch.zeros(2, 2)), batch([0, 0], [-1, -1]), 0.0)
+    assert terms["severity_loss"].item() == 0.0
+    assert torch.isfinite(terms["loss"])
+
+
+def test_margins_follow_the_area_where_it_is_known() -> None:
+    area = torch.tensor([2.1, 1.0, float("nan")])
+    right = MARGIN * torch.log(torch.tensor([2.1, 1.0]))
+    stenosis = torch.tensor([[0.0, 0.0], [0.0, right[0]], [9.0, 0.0]])
+    severity = torch.tensor([[right[0], 0.0], [0.0, 0.0], [9.0, 0.0]])
+    assert area_term(StenosisLogits(stenosis, severity), area).item() == pytest.approx(0.0)
+    off = area_term(StenosisLogits(stenosis, severity.flip(1)), area)
+    assert off.item() == pytest.approx((2 * right[0].item() - 0.5) / 4)
+    task = AorticStenosisTask(recipe(loss={"area": 3.0}))
+    known = {**batch([1, 1, 1], [1, 0, 0]), "area": area}
+    terms = task.loss(Fixed(stenosis, severity), known, 0.0)
+    without = terms["stenosis_loss"].item() + terms["severity_loss"].item()
+    assert terms["loss"].item() == pytest.approx(without + 3 * terms["area_loss"].item())
+
+
+def test_unknown_keys_of_the_recipe_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"loss\.severe"):
+        AorticStenosisTask(recipe(loss={"severe": 1.0}))
+    with pytest.raises(RecipeError, match=r"options\.others_every"):
+        AorticStenosisTask(recipe(options={"others_every": "2"}))
+
+
+def scored(patients: int = 60, seed: int = 0) -> Scored:
+    """Two clips a patient: a long axis that knows, and a four-chamber view that guesses."""
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(patients), 2)
+    truth = (who % 2).astype(np.int64)
+    knows = np.tile([True, False], patients)
+    guess = rng.random(2 * patients)
+    said = np.where(knows, 0.2 + 0.6 * truth, guess)
+    views = np.where(
+        knows[:, None], [[0.97, 0.01, 0.01, 0.0, 0.01]], [[0.45, 0.4, 0.13, 0.01, 0.01]]
+    )
+    answers = Answers(said, said, truth, np.where(truth == 1, who % 4 // 2, -1), who)
+    certain = np.ones(len(who), bool)
+    names = np.where(knows, "PLAX", "A4C")
+    return Scored(answers, names, answers, views, certain, np.zeros((len(who), 4)))
+
+
+def test_the_rule_is_the_one_that_answers_best() -> None:
+    cohort = scored()
+    rule = choose_rule(cohort)
+    assert rule.least_relevance > 0.85 or rule.most_entropy < 0.9
+    assert rule.passes(cohort.views).tolist() == [True, False] * 60
+    found, fallbacks = studies(cohort, rule)
+    assert fallbacks == 0
+    assert np.allclose(found.stenosis, 0.2 + 0.6 * found.stenosis_truth)
+    assert found.diseased.patients.tolist() == list(range(1, 60, 2))
+
+
+def test_clips_that_the_node_would_not_take_stay_silent() -> None:
+    cohort = scored(4)
+    cohort.certain[:] = [False, False, False, True, True, True, True, True]
+    found, fallbacks = studies(cohort, ViewPriority(0.9, 0.5))
+    assert found.patients.tolist() == [1, 2, 3]  # nothing certain of patient 0
+    assert fallbacks == 1  # patient 1 has an apical view only

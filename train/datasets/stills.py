@@ -1,0 +1,146 @@
+"""Reads single frames with the state of the aortic valve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from train.datasets.phantom import NO_JITTER, Arrays, Jitter, resize
+from train.splits import Split, rows_of
+
+#: The severity of a frame without stenosis: no answer.
+NO_SEVERITY = -1
+#: Where a long axis has its aortic valve, as shares of the side (mean of simulated patients; the
+#: standard deviations are .04 and .06), and how far a cut is moved about in training.
+_VALVE_AT = (0.59, 0.38)
+_WANDER = 0.06
+_OPEN = 0.6
+
+
+class StenosisStills:
+    """Frames with two answers: is there a stenosis, and is it severe.
+
+    As in RSMAS-Net's paper any grade counts as a stenosis, and mild to moderate is one class.
+
+    Parameters
+    ----------
+    cohort
+        Folder with ``stenosis_frames.npy`` and ``stenosis_index.json``.
+    split
+        Part of the patients.
+    size
+        Side of the frames that are handed out.
+    jitter
+        Applied in training only.
+    lesson
+        Only what is easiest to learn from: long axes with the valve wide open. They are brought to
+        a smaller size by cutting a square out around where the valve is, at full resolution,
+        instead of shrinking: few pixels, but those that matter.
+    others_every
+        Keep one in so many frames of the views that seldom show the valve (all but PLAX).
+    """
+
+    def __init__(
+        self,
+        cohort: Path,
+        split: Split,
+        size: int = 112,
+        jitter: Jitter = NO_JITTER,
+        *,
+        lesson: bool = False,
+        others_every: int = 1,
+    ) -> None:
+        index: list[dict[str, Any]] = json.loads((cohort / "stenosis_index.json").read_text())
+        self._frames = np.load(cohort / "stenosis_frames.npy", mmap_mode="r")
+        self._rows = rows_of([row["patient_id"] for row in index], split)
+        if lesson:
+            self._rows = [r for r in self._rows if _teaches(index[r])]
+        others = [r for r in self._rows if index[r]["view"] != "PLAX"]
+        left_out = set(others) - set(others[::others_every])
+        self._rows = [r for r in self._rows if r not in left_out]
+        self._truth = [index[row] for row in self._rows]
+        self._size = size
+        self._jitter = jitter
+        self._lesson = lesson
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        return len(self._rows)
+
+    @property
+    def patient_ids(self) -> list[int]:
+        """The patient of each frame."""
+        return [int(row["patient_id"]) for row in self._truth]
+
+    @property
+    def clip_ids(self) -> list[int]:
+        """The clip that each frame is from."""
+        return [int(row["clip"]) for row in self._truth]
+
+    @property
+    def views(self) -> list[str]:
+        """The view of each frame."""
+        return [str(row["view"]) for row in self._truth]
+
+    @property
+    def stenosis(self) -> npt.NDArray[np.int64]:
+        """0 none, 1 any grade, ``(frames,)``."""
+        return np.array([row["grade"] != "none" for row in self._truth], np.int64)
+
+    @property
+    def severity(self) -> npt.NDArray[np.int64]:
+        """0 mild to moderate, 1 severe, -1 no stenosis, ``(frames,)``."""
+        severe = np.array([row["grade"] == "severe" for row in self._truth], np.int64)
+        return np.where(self.stenosis == 1, severe, NO_SEVERITY)
+
+    def batch(self, positions: Sequence[int], rng: np.random.Generator | None) -> Arrays:
+        """Read frames.
+
+        Parameters
+        ----------
+        positions
+            Which of the frames.
+        rng
+            Draws the jitter; None for frames as they are.
+
+        Returns
+        -------
+        ``frames`` uint8 ``(B, 1, size, size)``, ``stenosis`` and ``severity`` int64 ``(B,)``, and
+        ``area`` of the valve in cm², float32 ``(B,)``, NaN where it is not known.
+        """
+        frames = np.stack([self._frames[self._rows[position]] for position in positions])
+        if not self._lesson:
+            frames = resize(frames, self._size)
+        if rng is not None and self._jitter != NO_JITTER:
+            frames = np.stack(
+                [self._jitter.grey_table(rng)[self._jitter.move(f, rng)] for f in frames]
+            )
+        if self._lesson:
+            frames = np.stack([_around_valve(frame, self._size, rng) for frame in frames])
+        chosen = list(positions)
+        return {
+            "frames": frames[:, None],
+            "stenosis": self.stenosis[chosen],
+            "severity": self.severity[chosen],
+            "area": np.array([self._truth[k].get("area_cm2", np.nan) for k in chosen], np.float32),
+        }
+
+
+def _teaches(row: dict[str, Any]) -> bool:
+    return bool(row["view"] == "PLAX" and row["aortic_opening"] >= _OPEN)
+
+
+def _around_valve(
+    frame: npt.NDArray[np.uint8], size: int, rng: np.random.Generator | None
+) -> npt.NDArray[np.uint8]:
+    """Cut ``(size, size)`` out of a frame, inside it; `rng` moves the cut about."""
+    side = frame.shape[0]
+    wander = np.zeros(2) if rng is None else rng.uniform(-_WANDER, _WANDER, 2)
+    corner = np.round((np.array(_VALVE_AT) + wander) * side - size / 2).astype(int)
+    x, y = np.clip(corner, 0, side - size)
+    return frame[y : y + size, x : x + size]

@@ -1,0 +1,1 @@
+"""Simulated chest X-rays: ray integrals through a simple thorax, then exposure and display."""

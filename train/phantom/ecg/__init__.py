@@ -1,0 +1,1 @@
+"""Twelve-lead ECGs of simulated patients."""

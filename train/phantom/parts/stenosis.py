@@ -1,0 +1,89 @@
+"""Single frames of the four standard views with the state of the aortic valve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from train.phantom.clip import Resolution, render_clip
+from train.phantom.heart_cycle import Cycle
+from train.phantom.parts.base import ArraySpec, CohortPlan, Rendered
+from train.phantom.parts.ef import CLIP_FRAMES
+from train.phantom.patient import draw_patient
+
+#: Frames of each view: the long axis always shows the valve, a short axis now and then.
+FRAMES = {"PLAX": 6, "PSAX": 2, "A4C": 1, "A2C": 1}
+#: The valve is wide open: half of a view's frames are drawn from these.
+OPEN = 0.6
+#: Share of clips that are sampled finely, as a display of a real machine is.
+_FINE_SHARE = 0.1
+_STREAM = 300
+
+
+class StenosisPart:
+    """``stenosis_frames.npy``, uint8 ``(patients x 10, 112, 112)``.
+
+    A row says the view, the clip, the valve's grade and area, the phase in the heart cycle (0 at
+    the R peak) and how open the valve is at that moment of the cycle, 0 to 1.
+    """
+
+    name = "stenosis"
+
+    def arrays(self, plan: CohortPlan) -> Mapping[str, ArraySpec]:
+        """Some frames for each view."""
+        return {"frames": ArraySpec(sum(FRAMES.values()), (112, 112))}
+
+    def render(self, patient_id: int, plan: CohortPlan) -> Rendered:
+        """Render frames of one clip for each view, sampled as finely as drawn for each clip."""
+        patient = draw_patient(patient_id, plan.seed)
+        frames = []
+        rows: list[dict[str, Any]] = []
+        for at, (view, count) in enumerate(FRAMES.items()):
+            rng = np.random.default_rng([plan.seed, patient_id, _STREAM + at])
+            resolution = draw_resolution(rng)
+            draw = _Draw(count, rng)
+            clip = render_clip(patient, view, plan.seed, CLIP_FRAMES, resolution, only=draw)
+            frames.append(clip.frames)
+            rows += [
+                {
+                    "patient_id": patient_id,
+                    "view": view,
+                    "clip": patient_id * len(FRAMES) + at,
+                    "grade": patient.valve.grade,
+                    "area_cm2": round(patient.valve.area_cm2, 4),
+                    "phase": round(float(clip.cycle.phase[frame]), 4),
+                    "aortic_opening": round(float(clip.cycle.aortic_opening[frame]), 4),
+                }
+                for frame in draw.chosen
+            ]
+        return Rendered({"frames": np.concatenate(frames)}, rows)
+
+
+class _Draw:
+    """Draws frames once a clip's cycle is known, and remembers which."""
+
+    def __init__(self, count: int, rng: np.random.Generator) -> None:
+        self._count, self._rng = count, rng
+        self.chosen: list[int] = []
+
+    def __call__(self, cycle: Cycle) -> list[int]:
+        self.chosen = draw_frames(cycle, self._count, self._rng)
+        return self.chosen
+
+
+def draw_resolution(rng: np.random.Generator) -> Resolution:
+    """Draw the polar sampling of a clip, so that a network can't lean on one; mostly coarse."""
+    if rng.random() < _FINE_SHARE:
+        return Resolution(int(rng.integers(220, 401)), int(rng.integers(130, 221)))
+    return Resolution(int(rng.integers(120, 221)), int(rng.integers(90, 131)))
+
+
+def draw_frames(cycle: Cycle, count: int, rng: np.random.Generator) -> list[int]:
+    """Draw frames of a clip, in order: half of them, rounded down, with the valve wide open."""
+    wide = np.flatnonzero(cycle.aortic_opening >= OPEN)
+    others = np.flatnonzero(cycle.aortic_opening < OPEN)
+    few = min(count // 2, len(wide))
+    drawn = [rng.choice(wide, few, replace=False), rng.choice(others, count - few, replace=False)]
+    return sorted(int(k) for k in np.concatenate(drawn))

@@ -1,0 +1,165 @@
+"""RSMAS-Net: aortic stenosis and its severity in single frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.rsmas_net import SIZE, VIEWS, RsmasNet, StenosisLogits
+from train import metrics
+from train.datasets.stills import NO_SEVERITY, StenosisStills
+from train.recipe import Recipe
+from train.scoring.aortic_stenosis import evaluate_stenosis
+from train.splits import Split
+from train.tasks.base import (
+    EVALUATION_BATCH,
+    CardFacts,
+    Data,
+    Report,
+    batches,
+    jitter_of,
+    loss_table,
+    options_table,
+)
+
+#: Valve areas at the limits of the two questions, and the margin that a factor of e is worth.
+STENOSIS_CM2, SEVERE_CM2, MARGIN = 2.1, 1.0, 4.0
+#: Convolutions, linear layers and matrix products of one frame of 112 x 112.
+_MACS = 968_818_688
+_PAPER = {
+    "source": "Frontiers in Medicine 2025, 1587307; TMED-2, single images; split after "
+    "augmentation, patients perhaps not apart",
+    "stenosis_accuracy": 0.9467,
+    "stenosis_auc": 0.95,
+    "severity_auc": 0.93,
+}
+
+
+class AorticStenosisTask:
+    """RSMAS-Net's two questions, learnt together; severity counts where there is a stenosis."""
+
+    score = "error"
+    finding = "aortic_stenosis"
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._jitter = jitter_of(recipe.augment)
+        self._weights = loss_table(recipe, {"severity": 1.0, "area": 0.0, "label_smoothing": 0.0})
+        options = options_table(recipe, {"dropout": 0.0, "others_every": 1, "lesson": False})
+        self._lesson = bool(options["lesson"])
+        self._dropout, self._others_every = float(options["dropout"]), int(options["others_every"])
+        self._start = recipe.start
+
+    def network(self, size: int) -> nn.Module:
+        """Build the untrained network; any size goes."""
+        return RsmasNet(self._dropout).to(memory_format=torch.channels_last)
+
+    def resized(self, state: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
+        """Nothing depends on the size."""
+        return dict(state)
+
+    def data(self, cohort: Path, split: Split, size: int) -> StenosisStills:
+        """Open a part of the cohort."""
+        others = self._others_every if split == "train" else 1
+        lesson = self._lesson and size < SIZE
+        return StenosisStills(cohort, split, size, self._jitter, lesson=lesson, others_every=others)
+
+    def prepare(self, network: nn.Module, data: Data) -> None:
+        """Take stem and layer1 to layer3 from the recipe's ResNet50, if it names one."""
+        if self._start and isinstance(network, RsmasNet):
+            network.load_backbone(load_file(self._start))
+
+    def loss(
+        self, network: nn.Module, batch: dict[str, Tensor], progress: float
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of both questions, and their weighted sum."""
+        return self._terms(network(batch["frames"]), batch)
+
+    def validate(self, network: nn.Module, data: Data, most: int) -> dict[str, float]:
+        """1 - mean of the two areas under the ROC curve, and the loss, on single frames."""
+        logits: list[StenosisLogits] = []
+        truth: list[dict[str, Tensor]] = []
+        for batch in batches(data, most, network, 4 * EVALUATION_BATCH):
+            with torch.no_grad():
+                logits.append(network(batch["frames"]))
+            truth.append(batch)
+        both = StenosisLogits(*(torch.cat(part).float() for part in zip(*logits, strict=True)))
+        names = ("stenosis", "severity")
+        answers = {name: torch.cat([b[name] for b in truth]) for name in (*names, "area")}
+        areas = {}
+        for name, logit in zip(names, both, strict=True):
+            known = answers[name] != NO_SEVERITY
+            margin = (logit[:, 1] - logit[:, 0])[known]
+            areas[name] = metrics.auroc(answers[name][known].cpu().numpy(), margin.cpu().numpy())
+        return {
+            "error": 1 - (areas["stenosis"] + areas["severity"]) / 2,
+            "stenosis_auc": areas["stenosis"],
+            "severity_auc": areas["severity"],
+            "loss": float(self._terms(both, answers)["loss"]),
+        }
+
+    def evaluate(self, network: nn.Module, cohort: Path, split: Split) -> Report:
+        """Score frames and studies of one part of the patients."""
+        return evaluate_stenosis(network, cohort, split)
+
+    def describe(self, network: nn.Module) -> CardFacts:
+        """Say what the card tells of the network."""
+        return CardFacts(
+            input={"size": SIZE, "range": "grey 0 to 255", "views": list(VIEWS)},
+            normalisation={
+                "where": "in the network",
+                "kind": "each frame to mean 0 and standard deviation 1, three equal channels",
+            },
+            macs=_MACS,
+            paper=_PAPER,
+        )
+
+    def _terms(self, logits: StenosisLogits, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        smoothing = self._weights["label_smoothing"]
+        stenosis = functional.cross_entropy(
+            logits.stenosis, batch["stenosis"], label_smoothing=smoothing
+        )
+        # A mean over what is known that is 0, not NaN, for a batch without any stenosis.
+        known = (batch["severity"] != NO_SEVERITY).sum().clamp_min(1)
+        severity = functional.cross_entropy(
+            logits.severity,
+            batch["severity"],
+            ignore_index=NO_SEVERITY,
+            label_smoothing=smoothing,
+            reduction="sum",
+        )
+        severity = severity / known
+        area = area_term(logits, batch["area"])
+        weighted = self._weights["severity"] * severity + self._weights["area"] * area
+        return {
+            "loss": stenosis + weighted,
+            "stenosis_loss": stenosis,
+            "severity_loss": severity,
+            "area_loss": area,
+        }
+
+
+def area_term(logits: StenosisLogits, area: Tensor) -> Tensor:
+    """Huber loss of both questions' logit margins against the logarithm of the valve's area.
+
+    Grades are steps of one continuous quantity. Where it is known, a margin that follows it says
+    more than on which side of a step it lies: fewer frames are needed. Not from the paper.
+
+    Parameters
+    ----------
+    logits
+        Of B frames.
+    area
+        cm², ``(B,)``; NaN where it is not known.
+    """
+    known = torch.isfinite(area)
+    terms = []
+    for logit, limit in ((logits.stenosis, STENOSIS_CM2), (logits.severity, SEVERE_CM2)):
+        margin = (logit[:, 1] - logit[:, 0])[known]
+        wanted = MARGIN * torch.log(limit / area[known])
+        terms.append(functional.huber_loss(margin, wanted, reduction="sum"))
+    return (terms[0] + terms[1]) / (2 * known.sum().clamp_min(1))
