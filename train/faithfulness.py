@@ -10,6 +10,7 @@ tell how much of the change any map would make.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from models.cam import enlarged, grad_cam
 from models.cxr_net import CxrNet
+from train.metrics import bootstrap
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 _BLUR_SIGMA = 12.0  # pixels of 224
@@ -77,6 +79,23 @@ def measure_aopc(
         for start, other in ((grey, blurred), (blurred, grey))
     ]
     return Aopc(-numbers[0], numbers[1], -numbers[2], numbers[3])
+
+
+def faithfulness_of(network: CxrNet, films: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """Return the four numbers with intervals over films, for the card."""
+    found = measure_aopc(network, films)
+    numbers = {
+        "grad_cam_deletion_aopc": found.deletion,
+        "random_deletion_aopc": found.random_deletion,
+        "grad_cam_insertion_aopc": found.insertion,
+        "random_insertion_aopc": found.random_insertion,
+    }
+    each = range(len(films))
+    return {name: bootstrap(_mean, (values,), each).as_json() for name, values in numbers.items()}
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    return float(values.mean())
 
 
 def cam_of(network: CxrNet, films: Tensor) -> Tensor:

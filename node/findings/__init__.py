@@ -8,11 +8,13 @@ from node.findings.echo_view import EchoView
 from node.findings.ejection_fraction import EjectionFraction
 from node.findings.septal_flash import SeptalFlash
 from node.findings.stenosis_screening import StenosisScreening
+from node.findings.valve_calcification import ValveCalcification
 
 FINDINGS: tuple[Finding, ...] = (
     EchoView(),
     EjectionFraction(),
     AorticStenosis(),
+    ValveCalcification(),
     SeptalFlash(),
     StenosisScreening(),
 )

@@ -18,7 +18,7 @@ _LABEL_COLUMNS = 0.5
 """A label begins in this part of the width, so that its text ends inside the viewport."""
 
 _LABEL_ROWS = 0.08
-"""Two labels on one frame are this part of the height apart."""
+"""Labels on one frame are this part of the height apart, the lowest so far from the end."""
 
 _Points = npt.NDArray[np.float64]
 
@@ -52,12 +52,13 @@ def closed_outline(
     outline = np.clip(outline, 0, [columns, rows])
     outline = np.round(outline, 2)
     rows_of_labels, room = _label_rows(outline, columns)
-    start = int(room[np.argmax(rows_of_labels[room])])  # low, where the label hides least
-    if label:
-        wanted_row = rows_of_labels[start] - label * _LABEL_ROWS * rows
+    lowest = float(rows_of_labels[room].max())  # low, where the label hides least
+    limit = (1 - _LABEL_ROWS) * rows  # and above the end of the viewport
+    wanted_row = min(lowest, limit) - label * _LABEL_ROWS * rows
+    if wanted_row < lowest:
         outline = np.round(_with_points_on_edges(outline, step=rows * _LABEL_ROWS / 4), 2)
         rows_of_labels, room = _label_rows(outline, columns)
-        start = int(room[np.argmin(np.abs(rows_of_labels[room] - wanted_row))])
+    start = int(room[np.argmin(np.abs(rows_of_labels[room] - wanted_row))])
     outline = np.roll(outline, -start, axis=0)
     return np.vstack([outline, outline[:1]])
 

@@ -1,38 +1,34 @@
-"""Pairing across studies in a real ledger: any order, nearer ECGs, expiry, conflicts, restarts."""
+"""Pairing across studies in a real ledger: order, nearer ECGs, expiry, conflicts, restarts."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sqlalchemy import create_engine
 
-import node
+from node.errors import LeaseLostError
 from node.ledger import Ledger
-from node.ledger_records import Arrival, FindingOutcome, Job, PairingRow, StoredObject, StudyDetail
-from node.ledger_states import JobKind
-from node.pairing import PairingRule, Role
-
-DAY = 86_400.0
-QUIET_S = 10.0
-RULE = PairingRule(window_days=7.0, expire_after_days=14.0)
-FINDING = "stenosis_screening"
-
-
-class VirtualClock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from node.ledger_records import Arrival, FindingOutcome
+from node.pairing import Role
+from tests.pairing_ledger import (
+    DAY,
+    FINDING,
+    QUIET_S,
+    RULE,
+    VirtualClock,
+    analyse,
+    arrival,
+    detail,
+    outcome,
+    pairings,
+    partners,
+    report,
+    reports_due,
+    states,
+    take,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -49,109 +45,6 @@ def path(tmp_path: Path) -> Path:
 def ledger(path: Path, clock: VirtualClock) -> Iterator[Ledger]:
     with Ledger.open(path, clock, pairing=RULE) as opened:
         yield opened
-
-
-def arrival(
-    study: str,
-    days: float | None,
-    *,
-    patient: str = "aa",
-    born: str = "bb",
-    modality: str = "",
-    number: int = 1,
-) -> Arrival:
-    return Arrival(
-        sha256=hashlib.sha256(f"{study}/{number}".encode()).hexdigest(),
-        size_bytes=1000,
-        sop_class_uid="1.2.840.10008.5.1.4.1.1.9.1.1",
-        sop_instance_uid=f"{study}.{number}",
-        series_instance_uid=f"{study}.0",
-        study_instance_uid=study,
-        transfer_syntax_uid="1.2.840.10008.1.2.1",
-        modality=modality or ("DX" if study.startswith("1.1") else "ECG"),
-        patient_key=patient,
-        calling_ae_title="MODALITY",
-        own_result=False,
-        birth_key=born,
-        acquired_at=None if days is None else days * DAY,
-    )
-
-
-def analyse(ledger: Ledger, *, alone: bool = False, notes: str = "") -> Job:
-    """Do the analysis that is due, as the finding does."""
-    job = ledger.claim_job("worker", 60)
-    assert job is not None
-    assert job.instance is not None
-    role = Role.XRAY if job.instance.modality == "DX" else Role.ECG
-    state = "analysed" if alone else "waiting"
-    observation = json.dumps({"score": job.instance.id})
-    captures = [capture(job.instance.study_instance_uid)] if role is Role.ECG else []
-    outcome = FindingOutcome(FINDING, state, notes, observation, role=role)  # type: ignore[arg-type]
-    ledger.finish_analysis(job, [outcome], captures)
-    return job
-
-
-def take(ledger: Ledger, each: Arrival, *, alone: bool = False) -> None:
-    ledger.record_arrival(each)
-    analyse(ledger, alone=alone)
-
-
-def capture(study: str) -> StoredObject:
-    return StoredObject(
-        kind="capture",
-        finding=FINDING,
-        sop_class_uid="1.2.840.10008.5.1.4.1.1.7.4",
-        sop_instance_uid=f"2.25.7.{study}",
-        series_instance_uid="2.25.9",
-        study_instance_uid=study,
-        series_number=9061,
-        sha256=hashlib.sha256(study.encode()).hexdigest(),
-        size_bytes=5000,
-        path="results/x.dcm",
-        instance_sop_uid=f"{study}.1",
-    )
-
-
-def report(study: str, name: str) -> StoredObject:
-    return replace(
-        capture(study), kind="sr", sop_instance_uid=f"2.25.{name}", instance_sop_uid=None
-    )
-
-
-def detail(ledger: Ledger, study: str) -> StudyDetail:
-    found = ledger.study(study)
-    assert found is not None
-    return found
-
-
-def pairings(ledger: Ledger, study: str) -> list[PairingRow]:
-    return list(detail(ledger, study).pairings)
-
-
-def states(ledger: Ledger, study: str) -> list[str]:
-    return [each.state.value for each in pairings(ledger, study)]
-
-
-def outcome(ledger: Ledger, study: str) -> tuple[str, str]:
-    (row,) = detail(ledger, study).outcomes
-    return row.outcome.state, row.outcome.reason
-
-
-def reports_due(ledger: Ledger, clock: VirtualClock) -> list[str]:
-    """The studies that get a report now; each is finished."""
-    clock.now += QUIET_S
-    ledger.complete_due_studies(QUIET_S)
-    due = []
-    while (job := ledger.claim_job("worker", 60)) is not None:
-        assert job.kind is JobKind.REPORT
-        name = f"{job.study_uid}.{job.revision}"
-        ledger.finish_report(job, [report(job.study_uid, name)], ["pacs"])
-        due.append(job.study_uid)
-    return due
-
-
-def partners(ledger: Ledger, study: str = "1.1") -> list[str]:
-    return [each.instance.sop_instance_uid for each in ledger.study_partners(study)]
 
 
 @pytest.mark.parametrize("ecg_first", [False, True])
@@ -218,7 +111,7 @@ def test_a_nearer_ecg_stops_a_report_that_is_being_made(
     assert other.study_uid == "1.2"
     ledger.finish_report(other, [], [])
     analyse(ledger)
-    with pytest.raises(node.errors.LeaseLostError):
+    with pytest.raises(LeaseLostError):
         ledger.finish_report(job, [report("1.1", "old")], ["pacs"])
     assert sorted(reports_due(ledger, clock)) == ["1.1", "1.3"]
     assert detail(ledger, "1.1").study.revision == 1
@@ -370,7 +263,7 @@ def test_nothing_is_lost_or_doubled_by_a_restart(path: Path, clock: VirtualClock
         assert stale is not None
     with Ledger.open(path, clock, pairing=RULE) as ledger:
         ledger.recover()
-        with pytest.raises(node.errors.LeaseLostError):
+        with pytest.raises(LeaseLostError):
             ledger.finish_analysis(
                 stale, [FindingOutcome(FINDING, "waiting", "", "{}", role=Role.ECG)]
             )

@@ -129,9 +129,7 @@ class PairingMachine(RuleBasedStateMachine):
         used = {ecg for _, ecg in wanted}
         wanted |= {(None, study) for study in ecgs if study not in used}
         live = [row for row in self._rows() if row.state is not PairingState.SUPERSEDED]
-        found = [
-            (row.xray and row.xray.study_uid, row.ecg and row.ecg.study_uid) for row in live
-        ]
+        found = [(row.xray and row.xray.study_uid, row.ecg and row.ecg.study_uid) for row in live]
         assert sorted(map(str, found)) == sorted(map(str, wanted))
 
     @invariant()

@@ -16,6 +16,7 @@ from train import checkpoint, metrics
 from train.agreement import RHO_GRID, choose_agreement
 from train.cooperative_loss import cooperative_loss, rescale
 from train.datasets.fusion import FusionPairs, held_out
+from train.faithfulness import faithfulness_of
 from train.recipe import Recipe, RecipeError
 from train.scoring.stenosis_screening import MODALITIES, PatientScores, predict, summary_of
 from train.splits import Split
@@ -30,6 +31,7 @@ PAPER = {
     "auroc_xray_alone": 0.755,
     "auprc": 0.3,
 }
+_FILMS = 24  # on which heatmaps are tested
 _DEFAULTS: dict[str, str | int | float | bool] = {
     "backbone": "efficientnet_lite0",
     "modality": "both",
@@ -175,9 +177,8 @@ class StenosisScreeningTask:
             raise TypeError("not a CooperativeNet")
         held = predict(network, FusionPairs(cohort, "val"))
         others = held_out(cohort) if split == "test" else ()
-        scored = PatientScores.joined(
-            [predict(network, data) for data in others or (FusionPairs(cohort, split),)]
-        )
+        asked = others or (FusionPairs(cohort, split),)
+        scored = PatientScores.joined([predict(network, data) for data in asked])
         about: dict[str, Any] = {
             "split": "patients of another seed" if others else split,
             "modality": network.modality,
@@ -188,7 +189,13 @@ class StenosisScreeningTask:
             },
         }
         found = summary_of(held, scored, about)
-        return Report(found.metrics, found.thresholds, found.calibration, found.feature_statistics)
+        films = asked[0].films(range(min(_FILMS, len(asked[0]))))
+        return Report(
+            {**found.metrics, **faithfulness_of(network.xray, films)},
+            found.thresholds,
+            found.calibration,
+            found.feature_statistics,
+        )
 
     def describe(self, network: nn.Module) -> CardFacts:
         """Say what the cards tell of the networks together; train.fusion_export divides it."""

@@ -93,7 +93,9 @@ def test_training_crops_are_balanced_and_others_as_they_are(cohort: Path) -> Non
 
 
 def test_crops_fill_the_frame_and_differ_in_training(cohort: Path) -> None:
-    data = ValveCrops(cohort, "train", CropJitter(0.05, 0.1, 20.0, mirror=True), Jitter(0.2, 0.2))
+    assert ValveCrops(cohort, "train", 112).batch([0], None)["crops"].shape == (1, 1, 112, 112)
+    jitter = CropJitter(0.05, 0.1, 20.0, mirror=True)
+    data = ValveCrops(cohort, "train", jitter=jitter, grey=Jitter(0.2, 0.2))
     plain = data.batch([0, 1], None)["crops"]
     assert plain.shape == (2, 1, 224, 224)
     lit = lit_box(plain[0, 0])

@@ -70,3 +70,12 @@ def test_points_outside_the_image_move_to_its_edge() -> None:
 def test_what_is_no_region_is_refused(points: list[tuple[float, float]]) -> None:
     with pytest.raises(InvalidResultError, match="three points"):
         closed_outline(points, ROWS, COLUMNS)
+
+
+def test_the_label_of_a_region_that_fills_the_image_is_above_its_end() -> None:
+    sector = [(100.0, 0.0), (20.0, 150.0), (60.0, 216.0), (110.0, 216.0), (240.0, 120.0)]
+    rows = [
+        closed_outline(sector, rows=216, columns=240, label=label)[:2, 1].mean() for label in (0, 1)
+    ]
+    assert 0.85 * 216 < rows[0] <= 0.94 * 216
+    assert 0.05 * 216 < rows[0] - rows[1] < 0.12 * 216
