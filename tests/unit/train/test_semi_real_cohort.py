@@ -44,7 +44,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     table = ["id,ctr"]
     for number in range(FILMS):
         film = render_xray(draw_patient(number, SEED), SEED, 224)
-        cv2.imwrite(str(xray / "png" / f"{number}.png"), np.uint8(255 * film.pixels))
+        cv2.imwrite(str(xray / "png" / f"{number}.png"), (255 * film.pixels).astype(np.uint8))
         table.append(f"{number}.png,{film.truth['ctr']}")
     (xray / "ctr.csv").write_text("\n".join(table) + "\n")
     return ecg, xray
