@@ -79,7 +79,7 @@ def _instance_in(path: Path) -> str | None:
 def _picture(path: Path) -> bytes:
     ds: Dataset = dcmread(path)
     count = int(ds.get("NumberOfFrames", 1) or 1)
-    frame = frame_rgb(ds, count // 2)
+    frame = frame_rgb(ds, (count - 1) // 2)  # the first of two pages
     encoded, png = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     if not encoded:
         raise ValueError("the middle frame can't be written as PNG")

@@ -173,13 +173,16 @@ def studies(cohort: Scored, rule: ViewPriority) -> tuple[Answers, int]:
 def choose_rule(cohort: Scored) -> ViewPriority:
     """Search F2's grids; among equals the strictest relevance, then the loosest entropy."""
     best, best_score = ViewPriority(RELEVANCE_GRID[0], ENTROPY_GRID[-1]), -1.0
+    scores: dict[bytes, float] = {}  # many rules let the same clips pass
     for least in RELEVANCE_GRID:
         for most in ENTROPY_GRID:
             rule = ViewPriority(least, most)
-            found, _ = studies(cohort, rule)
-            score = metrics.auroc(found.stenosis_truth, found.stenosis)
-            if score >= best_score:
-                best, best_score = rule, score
+            passing = rule.passes(cohort.views).tobytes()
+            if passing not in scores:
+                found, _ = studies(cohort, rule)
+                scores[passing] = metrics.auroc(found.stenosis_truth, found.stenosis)
+            if scores[passing] >= best_score:
+                best, best_score = rule, scores[passing]
     return best
 
 

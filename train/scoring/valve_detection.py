@@ -24,7 +24,7 @@ from train.tasks.base import Report
 _BATCH = 8
 #: Below this nothing is called a detection, not even for the average precision.
 LEAST_CONFIDENCE = 0.01
-_ABSENT_SHARE = 0.01
+_OTHER_LEVELS_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ def evaluate_detector(network: nn.Module, cohort: Path, split: Split = "test") -
         "patients": len(set(found.patients)),
         "frames": len(table),
         "frames_without_valve": len(empty),
+        "arithmetic": "bfloat16",
         "false_boxes_on_frames_without_valve": int(empty[:, 1].sum()),
         "mean_iou_of_found": round(float(overlaps.mean()), 4) if len(overlaps) else None,
     }
@@ -83,7 +84,8 @@ def _detections(
 ) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
     if not isinstance(network, ValveDetector):
         raise TypeError(f"not a valve detector: {type(network).__name__}")
-    with torch.no_grad():
+    # As a node with a GPU computes; on a CPU with bfloat16 units it is several times faster.
+    with torch.no_grad(), torch.autocast(frames.device.type, torch.bfloat16):
         candidates, features = network.candidates(frames)
     found = [
         suppress(each, LEAST_CONFIDENCE, most=detection.KEPT).float().cpu().numpy()
@@ -125,16 +127,16 @@ def _best_confidence(matched: detection.Matched) -> float:
 
 
 def _thresholds(matched: detection.Matched, confidence: float) -> dict[str, Any]:
-    top = np.where(matched.overlap[:, 0] >= 0.5, matched.score[:, 0], 0.0)[matched.present]
-    absent = max(min(float(np.quantile(top, _ABSENT_SHARE)), confidence), LEAST_CONFIDENCE)
+    elsewhere = np.maximum(matched.score[~matched.present, 0], 0.0)
+    absent = float(np.quantile(elsewhere, _OTHER_LEVELS_SHARE)) if len(elsewhere) else confidence
     return {
         "valve_confidence": {
             "value": round(confidence, 3),
             "policy": "best F1 at IoU 0.5 on the validation frames, other levels included",
         },
         "no_valve_confidence": {
-            "value": round(absent, 3),
-            "policy": "99 % of the validation frames with a valve have a surer box; below it the "
-            "image is taken as one without the valve",
+            "value": round(max(min(absent, confidence), LEAST_CONFIDENCE), 3),
+            "policy": f"{_OTHER_LEVELS_SHARE:.0%} of the validation frames of other levels have no "
+            "surer box; below it the image is taken as one without the valve",
         },
     }

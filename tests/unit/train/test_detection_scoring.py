@@ -63,7 +63,7 @@ def test_the_confidence_with_the_best_f1_is_chosen(matched: detection.Matched) -
     confidence = _best_confidence(matched)
     assert 0.4 < confidence <= 0.6
     thresholds = _thresholds(matched, confidence)
-    assert 0 <= thresholds["no_valve_confidence"]["value"] <= confidence
+    assert thresholds["no_valve_confidence"]["value"] == pytest.approx(0.4)
     assert thresholds["valve_confidence"]["value"] == pytest.approx(confidence, abs=1e-3)
 
 
