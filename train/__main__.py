@@ -195,7 +195,7 @@ def semi_real(
         found = run_semi_real(ecg, xray, out, weights, write)
     table = Table("number", "value", "95 % interval", title="semi-real pairs")
     for name, value in found.items():
-        number = value if isinstance(value, dict) else {}
+        number = value if isinstance(value, dict) and "low" in value else {}
         interval = f"{number['low']:.4g}–{number['high']:.4g}" if number else ""
         table.add_row(name, f"{number['value']:.4g}" if number else str(value), interval)
     Console().print(table)

@@ -16,9 +16,9 @@ from train import checkpoint
 from train.fusion_export import export_both
 from train.loop import BEST, LAST
 from train.recipe import Recipe
+from train.report import Report
 from train.splits import Split
 from train.tasks import task_of
-from train.tasks.base import Report
 
 _LICENCE = "MIT, as the project"
 

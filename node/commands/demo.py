@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydicom import dcmread
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -22,16 +21,15 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from node.arrival.part10 import read_head
 from node.commands.console import plain, stderr, stdout, table
 from node.commands.demo_receiver import Receiver
+from node.commands.demo_truth import truth_rows
 from node.commands.instances import find_instances
 from node.commands.outcome_table import outcome_table
 from node.data_dir import DataDir
 from node.errors import CardionodeError, UnreachableError
-from node.findings import FINDINGS
 from node.ledger import Ledger
 from node.ledger_records import StoredObject, StudyDetail
 from node.ledger_states import StudyState
 from node.logs import logging_to
-from node.observations import from_text
 from node.sending.c_store import CStoreSender, Peer
 from node.sending.outcome import SendState
 
@@ -184,7 +182,7 @@ def _is_done(detail: StudyDetail) -> bool:
 def _tell(studies: Sequence[StudyDetail], sent: _Sent, receiver: Receiver, target: Path) -> int:
     console = stdout()
     console.print(outcome_table(studies, {uid: [name] for uid, name in sent.names.items()}))
-    truths = list(_truth_rows(studies, sent))
+    truths = list(truth_rows(studies, SAMPLES, sent.names))
     if truths:
         columns = ("simulated instance", "truth", "found")
         console.print(table("The simulated patient: truth beside what was found", columns, truths))
@@ -197,32 +195,6 @@ def _tell(studies: Sequence[StudyDetail], sent: _Sent, receiver: Receiver, targe
     dead = any(d.state.value == "dead" for study in studies for d in study.deliveries)
     failed = any(job.state.value == "failed" for study in studies for job in study.jobs)
     return 1 if dead or failed else 0
-
-
-def _truth_rows(studies: Sequence[StudyDetail], sent: _Sent) -> list[tuple[str, str, str]]:
-    by_instance: dict[str, dict[str, Any]] = {}
-    for path in SAMPLES.rglob("truth.json"):
-        truth = json.loads(path.read_text(encoding="utf-8"))
-        for clip in truth["clips"]:
-            by_instance[clip["sop_instance_uid"]] = {**clip, "ef_percent": truth["ef_percent"]}
-    titles = {finding.name: finding for finding in FINDINGS}
-    rows = []
-    for study in studies:
-        for instance in study.instances:
-            truth = by_instance.get(instance.row.sop_instance_uid, {})
-            if not truth:
-                continue
-            found = [
-                titles[o.outcome.finding].headline(from_text(o.outcome.observation))
-                for o in study.outcomes
-                if o.instance_id == instance.row.id and o.outcome.observation
-            ]
-            known = truth["view"]
-            if known in ("A4C", "A2C"):
-                known += f", LVEF {truth['ef_percent']:.0f} %"
-            name = sent.names.get(instance.row.sop_instance_uid, "-")
-            rows.append((name, known, "; ".join(found) or "nothing"))
-    return rows
 
 
 def _timing_rows(

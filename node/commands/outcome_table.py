@@ -39,31 +39,8 @@ def said(outcome: FindingOutcome) -> tuple[str, str]:
     return state, outcome.reason
 
 
-def _rows(
-    studies: Iterable[StudyDetail], names: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, str, str, str]]:
-    left = {uid: list(known) for uid, known in names.items()}
-    studies = list(studies)
-    joined = _joined(studies)
-    for study in studies:
-        for instance in study.instances:
-            row = instance.row
-            known = left.get(row.sop_instance_uid)
-            name = known.pop(0) if known else f"instance {row.id}"
-            if row.state is InstanceState.QUARANTINED:
-                yield name, "-", "quarantined", row.reason
-                continue
-            own = [o.outcome for o in study.outcomes if o.instance_id == row.id]
-            for number, outcome in enumerate(own):
-                title = _TITLES[outcome.finding].title if outcome.finding in _TITLES else "-"
-                result, reason = said(joined.get((row.id, outcome.finding), outcome))
-                yield name if number == 0 else "", title, result, reason
-            if not own:
-                yield name, "-", instance.disposition.state.value, instance.disposition.reason
-
-
-def _joined(studies: Sequence[StudyDetail]) -> dict[tuple[int, str], FindingOutcome]:
-    """Outcomes that say what their pairings make of them, by instance and finding."""
+def joined_outcomes(studies: Sequence[StudyDetail]) -> dict[tuple[int, str], FindingOutcome]:
+    """Return what pairings make of their instances' outcomes, by instance and finding."""
     found = {
         (each.instance_id, each.outcome.finding): each.outcome
         for study in studies
@@ -84,3 +61,26 @@ def _joined(studies: Sequence[StudyDetail]) -> dict[tuple[int, str], FindingOutc
         elif len(keys) == len(halves) == 1:
             joined[keys[0]] = lone_outcome(halves[0])
     return joined
+
+
+def _rows(
+    studies: Iterable[StudyDetail], names: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str, str, str]]:
+    left = {uid: list(known) for uid, known in names.items()}
+    studies = list(studies)
+    joined = joined_outcomes(studies)
+    for study in studies:
+        for instance in study.instances:
+            row = instance.row
+            known = left.get(row.sop_instance_uid)
+            name = known.pop(0) if known else f"instance {row.id}"
+            if row.state is InstanceState.QUARANTINED:
+                yield name, "-", "quarantined", row.reason
+                continue
+            own = [o.outcome for o in study.outcomes if o.instance_id == row.id]
+            for number, outcome in enumerate(own):
+                title = _TITLES[outcome.finding].title if outcome.finding in _TITLES else "-"
+                result, reason = said(joined.get((row.id, outcome.finding), outcome))
+                yield name if number == 0 else "", title, result, reason
+            if not own:
+                yield name, "-", instance.disposition.state.value, instance.disposition.reason

@@ -21,9 +21,9 @@ from tests.node_process import ROOT, NodeProcess, free_port, run_cardionode, wai
 SAMPLES = ROOT / "sample_dicom"
 # A simulated patient, and of the real instances one of each encoding.
 _INPUTS = (
-    "phantom/a4c", "phantom/a2c", "phantom/plax", "echo_a4c_sonosite_120f",
-    "echo_still_epiq7_jpeg_lossless", "echo_tee_colour_still_pl", "ecg12_mortara_1000hz",
-    "cxr_pa_philips_j2k",
+    "phantom/plax", "phantom/psax", "phantom/a4c", "phantom/a2c", "phantom/ecg", "phantom/cxr",
+    "echo_a4c_sonosite_120f", "echo_still_epiq7_jpeg_lossless", "echo_tee_colour_still_pl",
+    "ecg12_mortara_1000hz", "cxr_pa_philips_j2k",
 )  # fmt: skip
 _START_S = 60.0
 _WORK_S = 300.0
@@ -154,7 +154,7 @@ def _check_arrived_once(node: NodeProcess, pacs: Orthanc, received: dict[str, Pa
     for uid, path in received.items():
         assert dataset_digest(path) == dataset_digest(results[uid])
     by_kind = Counter(row.object.kind for s in node.studies() for row in s.results)
-    assert by_kind["sr"] >= 4 and by_kind["capture"] >= 4
+    assert by_kind["sr"] >= 8 and by_kind["capture"] >= 10
     assert node.counts()["deliveries"]["sent"] == len(results)
 
 

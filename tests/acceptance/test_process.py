@@ -12,6 +12,7 @@ import cv2
 import pytest
 from pydicom import Dataset, dcmread
 
+from node.findings import FINDINGS
 from tests.node_process import ROOT, run_cardionode
 
 SAMPLES, OTHERS = ROOT / "sample_dicom", ROOT / "tests/data"
@@ -83,9 +84,6 @@ def test_every_instance_is_told(processed: _Processed) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("cxr_pa_philips_j2k.dcm", "no enabled finding takes a radiograph"),
-        ("dx_animal_thorax.dcm", "no enabled finding takes a radiograph"),
-        ("ecg12_mortara_1000hz.dcm", "no enabled finding takes an ECG"),
         ("echo_colour_acuson_fragmented.dcm", "colour Doppler clip"),
         ("echo_tee_colour_still_pl.dcm", "colour Doppler still"),
         ("us_obstetric_palette.dcm", "not cardiac"),
@@ -118,12 +116,38 @@ def test_only_apical_clips_of_a_beat_have_an_ejection_fraction(processed: _Proce
     assert told <= {"echo_a4c_sonosite_120f.dcm", "a4c.dcm", "a2c.dcm"}
     assert told & {"a4c.dcm", "a2c.dcm"}
     # A still has a view; an ejection fraction is not even asked of it.
-    ((finding, result, _),) = processed.rows["echo_still_epiq7_jpeg_lossless.dcm"]
-    assert finding == "Echo view" and result.split()[0] in ("PLAX", "PSAX", "A4C", "A2C", "other")
+    view, *others = processed.rows["echo_still_epiq7_jpeg_lossless.dcm"]
+    assert view[0] == "Echo view" and view[1].split()[0] in ("PLAX", "PSAX", "A4C", "A2C", "other")
+    assert "Left ventricular ejection fraction" not in {finding for finding, _, _ in others}
     # The short clip and the real one have either an answer or a reason.
     for name in ("echo_apical_agilent_10f.dcm", "echo_a4c_sonosite_120f.dcm"):
         for _, result, reason in processed.rows[name]:
             assert reason or "not" not in result
+
+
+@pytest.mark.slow
+def test_the_simulated_record_gets_every_finding(processed: _Processed) -> None:
+    answered = {
+        finding
+        for name in ("plax.dcm", "psax.dcm", "a4c.dcm", "a2c.dcm", "cxr.dcm")
+        for finding, result, _ in processed.rows[name]
+        if result not in ("not applicable", "not analysed", "failed")
+    }
+    assert answered == {finding.title for finding in FINDINGS}
+    ((_, result, reason),) = processed.rows["cxr.dcm"]
+    assert result.startswith("AS ") and "paired with an ECG" in reason
+
+
+@pytest.mark.slow
+def test_real_ecg_and_film_wait_for_a_partner_and_others_are_refused(
+    processed: _Processed,
+) -> None:
+    ((_, _, film),) = processed.rows["cxr_pa_philips_j2k.dcm"]
+    ((_, _, ecg),) = processed.rows["ecg12_mortara_1000hz.dcm"]
+    assert "waits for an ECG" in film and "outside the training distribution" in film
+    assert "waits for a chest X-ray" in ecg
+    ((_, result, reason),) = processed.rows["dx_animal_thorax.dcm"]
+    assert result == "not analysed" and reason
 
 
 @pytest.mark.slow
@@ -203,7 +227,7 @@ def test_the_folder_is_laid_out_as_promised(processed: _Processed) -> None:
 @pytest.mark.slow
 def test_what_is_not_dicom_is_named_and_fails_the_command(tmp_path: Path) -> None:
     readme = SAMPLES / "README.md"
-    whole = SAMPLES / "ecg12_mortara_1000hz.dcm"
+    whole = SAMPLES / "echo_tee_colour_still_pl.dcm"
     done = _process([readme, whole], tmp_path / "out")
     assert done.run.returncode == 1
     assert "Not taken" in done.run.stdout and "README.md" in done.run.stdout

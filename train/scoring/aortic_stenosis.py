@@ -25,9 +25,9 @@ from train.calibration import (
     threshold_for_sensitivity,
 )
 from train.datasets.stills import NO_SEVERITY, StenosisStills
+from train.report import Report
 from train.scoring.chunks import chunks
 from train.splits import Split
-from train.tasks.base import Report
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

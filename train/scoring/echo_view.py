@@ -16,9 +16,9 @@ from models.view_net import VIEWS, ViewNet
 from train import metrics
 from train.datasets.phantom import ViewFrames
 from train.feature_statistics import feature_statistics
+from train.report import Report
 from train.scoring.chunks import chunks
 from train.splits import Split
-from train.tasks.base import Report
 
 _BATCH = 128
 

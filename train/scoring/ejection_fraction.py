@@ -17,9 +17,9 @@ from train import metrics
 from train.datasets.phantom import EjectionFractionClips
 from train.feature_statistics import feature_statistics
 from train.losses import point_distance, simpson_ejection_fraction
+from train.report import Report
 from train.scoring.chunks import chunks
 from train.splits import Split
-from train.tasks.base import Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from models.virtual_m_mode import Variant
 from train import checkpoint, metrics
 from train.calibration import Threshold, fit_platt, threshold_for_balanced
 from train.datasets.septum import SeptumStrips
+from train.report import Report
 from train.scoring.chunks import chunks
 from train.splits import Split
-from train.tasks.base import Report
 
 _BATCH = 16
 #: Grey levels; the septum of a twentieth of the simulated patients does not reach it: they are

@@ -19,10 +19,10 @@ from models.weights import load_network
 from train import metrics
 from train.calibration import fit_platt, threshold_for_sensitivity
 from train.datasets.valve import ValveFrames
+from train.report import Report
 from train.scoring.chunks import chunks
 from train.scoring.valve_detection import detections
 from train.splits import Split
-from train.tasks.base import Report
 
 DETECTOR = "valve_detector"
 _BATCH = 8

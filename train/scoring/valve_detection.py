@@ -16,10 +16,10 @@ from models.yolo.boxes import suppress
 from models.yolo.detector import ValveDetector
 from train import metrics
 from train.datasets.valve import ValveFrames
+from train.report import Report
 from train.scoring import detection
 from train.scoring.chunks import chunks
 from train.splits import Split
-from train.tasks.base import Report
 
 _BATCH = 8
 #: Below this nothing is called a detection, not even for the average precision.

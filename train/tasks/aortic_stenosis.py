@@ -14,18 +14,10 @@ from models.rsmas_net import SIZE, VIEWS, RsmasNet, StenosisLogits
 from train import metrics
 from train.datasets.stills import NO_SEVERITY, StenosisStills
 from train.recipe import Recipe
+from train.report import CardFacts, Report
 from train.scoring.aortic_stenosis import evaluate_stenosis
 from train.splits import Split
-from train.tasks.base import (
-    EVALUATION_BATCH,
-    CardFacts,
-    Data,
-    Report,
-    batches,
-    jitter_of,
-    loss_table,
-    options_table,
-)
+from train.tasks.base import EVALUATION_BATCH, Data, batches, jitter_of, loss_table, options_table
 
 #: Valve areas at the limits of the two questions, and the margin that a factor of e is worth.
 STENOSIS_CM2, SEVERE_CM2, MARGIN = 2.1, 1.0, 4.0

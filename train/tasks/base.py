@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,47 +12,10 @@ from torch import Tensor, nn
 
 from train.datasets.phantom import Arrays, Jitter
 from train.recipe import Augment, Option, Recipe, RecipeError
+from train.report import CardFacts, Report
 from train.splits import Split
 
 EVALUATION_BATCH = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What goes into the card.
-
-    Attributes
-    ----------
-    metrics
-        Numbers with intervals on the test patients, and counts.
-    thresholds, calibration, feature_statistics
-        Chosen and measured on the validation patients.
-    """
-
-    metrics: dict[str, Any]
-    thresholds: dict[str, Any] = field(default_factory=dict)
-    calibration: dict[str, float] = field(default_factory=dict)
-    feature_statistics: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class CardFacts:
-    """What the card says of a network besides its scores.
-
-    Attributes
-    ----------
-    input, normalisation
-        As in :class:`models.cards.Card`.
-    macs
-        Multiply-adds of one forward pass of one input.
-    paper
-        The paper's figures on its own data, by metric, and ``source``.
-    """
-
-    input: dict[str, Any]
-    normalisation: dict[str, Any]
-    macs: int
-    paper: dict[str, Any] = field(default_factory=dict)
 
 
 class Data(Protocol):

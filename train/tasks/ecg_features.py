@@ -21,8 +21,9 @@ from train import checkpoint, metrics
 from train.datasets.ecg import PATIENT_MEASURES, EcgWindows
 from train.phantom.ecg.recording import LEAD_MEASURES
 from train.recipe import Option, Recipe
+from train.report import CardFacts, Report
 from train.splits import Split
-from train.tasks.base import CardFacts, Data, Report, batches, loss_table, options_table
+from train.tasks.base import Data, batches, loss_table, options_table
 
 MACS = 9_511_000_000  # of a window of twelve leads; counted by a test
 _SCORE = PATIENT_MEASURES.index("score")

@@ -15,17 +15,10 @@ from train import metrics
 from train.datasets.phantom import ViewFrames
 from train.macs import count_macs
 from train.recipe import Recipe
+from train.report import CardFacts, Report
 from train.scoring.echo_view import evaluate_views
 from train.splits import Split
-from train.tasks.base import (
-    EVALUATION_BATCH,
-    CardFacts,
-    Data,
-    Report,
-    batches,
-    jitter_of,
-    loss_table,
-)
+from train.tasks.base import EVALUATION_BATCH, Data, batches, jitter_of, loss_table
 
 
 class EchoViewTask:

@@ -15,9 +15,10 @@ from train.datasets.phantom import EjectionFractionClips
 from train.losses import EjectionFractionLoss, point_distance
 from train.macs import count_macs
 from train.recipe import Recipe
+from train.report import CardFacts, Report
 from train.scoring.ejection_fraction import evaluate_ejection_fraction
 from train.splits import Split
-from train.tasks.base import CardFacts, Data, Report, batches, jitter_of, loss_table
+from train.tasks.base import Data, batches, jitter_of, loss_table
 
 
 class EjectionFractionTask:

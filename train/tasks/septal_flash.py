@@ -16,9 +16,10 @@ from models.virtual_m_mode import STRIP_SIDE, Variant
 from train import metrics
 from train.datasets.septum import SeptumStrips
 from train.recipe import Recipe, RecipeError
+from train.report import CardFacts, Report
 from train.scoring.septal_flash import evaluate_septal_flash
 from train.splits import Split
-from train.tasks.base import CardFacts, Data, Report, batches, options_table
+from train.tasks.base import Data, batches, options_table
 
 _MACS = 3_700_426_752  # convolutions and the last layer at 256 x 256
 _VALIDATION_BATCH = 32

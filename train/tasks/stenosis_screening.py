@@ -18,9 +18,10 @@ from train.cooperative_loss import cooperative_loss, rescale
 from train.datasets.fusion import FusionPairs, held_out
 from train.faithfulness import faithfulness_of
 from train.recipe import Recipe, RecipeError
+from train.report import CardFacts, Report
 from train.scoring.stenosis_screening import MODALITIES, PatientScores, predict, summary_of
 from train.splits import Split
-from train.tasks.base import CardFacts, Data, Report, batches, jitter_of, options_table
+from train.tasks.base import Data, batches, jitter_of, options_table
 from train.tasks.ecg_features import MACS as ECG_MACS
 from train.tasks.xray_features import MACS as XRAY_MACS
 

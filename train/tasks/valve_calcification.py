@@ -14,18 +14,10 @@ from models.valve_crop import SIZE
 from train import metrics
 from train.datasets.valve import CropJitter, ValveCrops
 from train.recipe import Recipe, RecipeError
+from train.report import CardFacts, Report
 from train.scoring.valve_calcification import evaluate_chain
 from train.splits import Split
-from train.tasks.base import (
-    EVALUATION_BATCH,
-    CardFacts,
-    Data,
-    Report,
-    batches,
-    jitter_of,
-    loss_table,
-    options_table,
-)
+from train.tasks.base import EVALUATION_BATCH, Data, batches, jitter_of, loss_table, options_table
 
 _MACS = 219_725_880
 _NORM_MOMENTUM = 0.05

@@ -15,10 +15,11 @@ from models.yolo.detector import SIZE, ValveDetector
 from train.datasets.valve import ValveFrames
 from train.detection_loss import DetectionLoss
 from train.recipe import Recipe
+from train.report import CardFacts, Report
 from train.scoring import detection
 from train.scoring.valve_detection import LEAST_CONFIDENCE, evaluate_detector
 from train.splits import Split
-from train.tasks.base import CardFacts, Data, Report, batches, jitter_of, loss_table
+from train.tasks.base import Data, batches, jitter_of, loss_table
 
 #: Multiply-adds of one frame of 640 x 640.
 _MACS = 7_877_017_600

@@ -20,16 +20,9 @@ from train import metrics
 from train.datasets.xray import FILM_MEASURES, XrayFilms
 from train.imagenet_start import imagenet_lite0
 from train.recipe import Recipe, RecipeError
+from train.report import CardFacts, Report
 from train.splits import Split
-from train.tasks.base import (
-    CardFacts,
-    Data,
-    Report,
-    batches,
-    jitter_of,
-    loss_table,
-    options_table,
-)
+from train.tasks.base import Data, batches, jitter_of, loss_table, options_table
 
 IMAGENET = "imagenet"
 MACS = 384_000_000  # of a film of 224 x 224 with Lite0; counted by a test

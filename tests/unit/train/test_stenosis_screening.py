@@ -16,6 +16,7 @@ from train.datasets.fusion import HELD_OUT, FusionPairs, held_out
 from train.datasets.xray import XrayFilms, stretched
 from train.export import export
 from train.recipe import Recipe, RecipeError, Stage
+from train.report import Report
 from train.scoring.stenosis_screening import (
     PatientScores,
     predict,
@@ -25,7 +26,6 @@ from train.scoring.stenosis_screening import (
 )
 from train.splits import SPLITS
 from train.tasks import task_of
-from train.tasks.base import Report
 from train.tasks.stenosis_screening import CooperativeNet, StenosisScreeningTask
 from train.tasks.xray_features import XrayFeaturesTask
 
