@@ -116,7 +116,8 @@ class AorticStenosis:
         result = networks.run(self.networks[0], "explain", asked)
         frame = (observation["frame"] or 1) - 1
         return Explanation(
-            maps=np.asarray(result["heat"], dtype=np.float32),
+            # the last map has 4 x 4 cells, which reach far beyond the sector's edge
+            maps=np.asarray(result["heat"], dtype=np.float32) * subject.inside,
             positions=chosen.astype(np.float64),
             window=subject.window,
             outlines={frame: np.asarray(observation["outline"], dtype=np.float64)},

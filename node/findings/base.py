@@ -110,6 +110,12 @@ class Subject:
         """The networks' frames, ``(frames, 112, 112)``, black outside the sector."""
         return resample(self.frames, self.window, self.sector.mask)
 
+    @cached_property
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """Which cells of the networks' frames lie in the sector, ``(112, 112)``."""
+        mask = np.where(self.sector.mask, np.uint8(255), np.uint8(0))
+        return np.asarray(resample(mask[None], self.window)[0] > 127)
+
     @property
     def cells(self) -> int:
         """Side of the networks' frames in pixels."""

@@ -99,7 +99,7 @@ class EchoView:
             self.networks[0], "explain", {"frames": frames[chosen], "view": target}
         )
         return Explanation(
-            maps=np.asarray(result["heat"], dtype=np.float32),
+            maps=np.asarray(result["heat"], dtype=np.float32) * subject.inside,
             positions=chosen.astype(np.float64),
             window=subject.window,
             outlines={},
