@@ -63,7 +63,8 @@ def weights_page(cards: Sequence[Card]) -> str:
             "ours, on held-out phantoms",
             "best possible",
         ),
-        (row for card in cards for row in _compared(card)),
+        # Networks that answer together carry the same figures.
+        dict.fromkeys(row for card in cards for row in _compared(card)),
     )
     sections = (_section(card) for card in cards)
     return "\n".join([_INTRODUCTION, overview, _COMPARISON, compared, *sections])
@@ -83,7 +84,17 @@ def _compared(card: Card) -> Iterator[tuple[str, ...]]:
         if name == "source" or ours is None:
             continue
         best = card.metrics.get(f"best_possible_{name}")
-        yield card.finding, _words(name), str(theirs), _estimate(ours), _estimate(best)
+        yield _subject(card), _words(name), str(theirs), _estimate(ours), _estimate(best)
+    for name, value in card.metrics.items():
+        if isinstance(value, Mapping) and "p" in value:
+            said = f"{_estimate(value)}, p = {value['p']:.2g}"
+            yield _subject(card), _words(name), "", said, ""
+
+
+def _subject(card: Card) -> str:
+    """The finding, with the network where it is not clear which one of several is meant."""
+    finding = card.finding
+    return f"{finding} ({card.name})" if finding == "valve_calcification" else finding
 
 
 def _estimate(value: Any) -> str:

@@ -149,8 +149,6 @@ def _write_instances(folder: Path, count: int, rng: random.Random) -> list[_Sent
         instances.append(_Sent(_save(ds, folder / f"{number:03}.dcm"), kind.ends))
     ds = dcmread(instances[-1].path)
     ds.InstitutionName = "elsewhere"
-    # an ECG and a film without their partner: that is where their way ends for now
-    waits = frozenset({DispositionState.PENDING})
     aside = frozenset({DispositionState.QUARANTINED})
     return [*instances, _Sent(_save(ds, folder / "twin.dcm"), aside)]
 

@@ -15,9 +15,7 @@ from train.splits import Split, rows_of
 
 #: The severity of a frame without stenosis: no answer.
 NO_SEVERITY = -1
-#: Where a long axis has its aortic valve, as shares of the side (mean of simulated patients; the
-#: standard deviations are .04 and .06), and how far a cut is moved about in training.
-_VALVE_AT = (0.59, 0.38)
+#: How far a cut around the valve is moved about in training, as a share of the side.
 _WANDER = 0.06
 _OPEN = 0.6
 
@@ -38,11 +36,12 @@ class StenosisStills:
     jitter
         Applied in training only.
     lesson
-        Only what is easiest to learn from: long axes with the valve wide open. They are brought to
-        a smaller size by cutting a square out around where the valve is, at full resolution,
-        instead of shrinking: few pixels, but those that matter.
+        Only what is easiest to learn from: frames that show the valve wide open. They are brought
+        to a smaller size by cutting a square out around the valve, at full resolution, instead of
+        shrinking: few pixels, but those that matter.
     others_every
-        Keep one in so many frames of the views that seldom show the valve (all but PLAX).
+        Keep one in so many of the frames that don't show the valve. Only where the index says where
+        it is (``valve_at``).
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class StenosisStills:
         self._rows = rows_of([row["patient_id"] for row in index], split)
         if lesson:
             self._rows = [r for r in self._rows if _teaches(index[r])]
-        others = [r for r in self._rows if index[r]["view"] != "PLAX"]
+        others = [r for r in self._rows if index[r].get("valve_at", ()) is None]
         left_out = set(others) - set(others[::others_every])
         self._rows = [r for r in self._rows if r not in left_out]
         self._truth = [index[row] for row in self._rows]
@@ -121,7 +120,13 @@ class StenosisStills:
                 [self._jitter.grey_table(rng)[self._jitter.move(f, rng)] for f in frames]
             )
         if self._lesson:
-            frames = np.stack([_around_valve(frame, self._size, rng) for frame in frames])
+            places = [self._truth[position]["valve_at"] for position in positions]
+            frames = np.stack(
+                [
+                    _around(frame, at, self._size, rng)
+                    for frame, at in zip(frames, places, strict=True)
+                ]
+            )
         chosen = list(positions)
         return {
             "frames": frames[:, None],
@@ -132,15 +137,18 @@ class StenosisStills:
 
 
 def _teaches(row: dict[str, Any]) -> bool:
-    return bool(row["view"] == "PLAX" and row["aortic_opening"] >= _OPEN)
+    return row.get("valve_at") is not None and bool(row["aortic_opening"] >= _OPEN)
 
 
-def _around_valve(
-    frame: npt.NDArray[np.uint8], size: int, rng: np.random.Generator | None
+def _around(
+    frame: npt.NDArray[np.uint8],
+    at: tuple[float, float],
+    size: int,
+    rng: np.random.Generator | None,
 ) -> npt.NDArray[np.uint8]:
     """Cut ``(size, size)`` out of a frame, inside it; `rng` moves the cut about."""
     side = frame.shape[0]
     wander = np.zeros(2) if rng is None else rng.uniform(-_WANDER, _WANDER, 2)
-    corner = np.round((np.array(_VALVE_AT) + wander) * side - size / 2).astype(int)
+    corner = np.round((np.array(at) + wander) * side - size / 2).astype(int)
     x, y = np.clip(corner, 0, side - size)
     return frame[y : y + size, x : x + size]

@@ -55,7 +55,7 @@ class PhantomClip:
         What it was recorded with.
     valve_boxes
         The aortic valve of each frame as fractions of the window, ``(frames, 4)``: x0, y0, x1, y1;
-        None where a short-axis cut does not show it, and in other views.
+        None where a short-axis cut does not show it, and in views other than PLAX and PSAX.
     """
 
     frames: np.ndarray
@@ -157,7 +157,9 @@ def render_clip(
         chords = np.stack([scenes.chords(0.0), scenes.chords(1.0)])
         borders = converter.to_window(chords.reshape(2, -1, 2, 2)).reshape(2, -1, 4)
     valve_boxes = None
-    if isinstance(scenes, ShortAxisView) and scenes.plane == "aortic":
+    if isinstance(scenes, LongAxisView) or (
+        isinstance(scenes, ShortAxisView) and scenes.plane == "aortic"
+    ):
         rings = [converter.to_window(scenes.valve_outline(cycle, frame)) for frame in chosen]
         corners = [np.concatenate([r.min(0), r.max(0)]) for r in rings]
         valve_boxes = np.array(corners, np.float64).reshape(-1, 4)

@@ -26,9 +26,9 @@ _MACS = 968_818_688
 _PAPER = {
     "source": "Frontiers in Medicine 2025, 1587307; TMED-2, single images; split after "
     "augmentation, patients perhaps not apart",
-    "stenosis_accuracy": 0.9467,
-    "stenosis_auc": 0.95,
-    "severity_auc": 0.93,
+    "study_stenosis_accuracy": 0.9467,
+    "study_stenosis_auc": 0.95,
+    "study_severity_auc": 0.93,
 }
 
 

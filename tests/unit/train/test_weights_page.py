@@ -31,10 +31,14 @@ def _card(name: str = "tiny_net") -> Card:
         metrics={
             "split": "test",
             "frame_balanced_accuracy": {"value": 0.91234, "low": 0.9, "high": 0.92},
+            "best_possible_frame_balanced_accuracy": 0.95,
             "views": ["PLAX", "A4C"],
             "clip_confusion": [[9, 1], [0, 8]],
         },
         thresholds={"view_probability": {"value": 0.62, "policy": "99 % are called rightly"}},
+        encoding="int8",
+        macs=250_000_000,
+        paper={"source": "a paper", "frame_balanced_accuracy": 0.89, "unmeasured": 1.0},
         intended_use="tests",
         statement="trained on simulated data",
     )
@@ -45,8 +49,9 @@ def test_page_tells_every_number_of_a_card(tmp_path: Path) -> None:
     write_card(_card("a_net"), tmp_path)
     page = weights_page(read_cards(tmp_path))
     for line in (
-        "| [a_net 2.0](#a_net) | echo_view | TinyNet | 1,234,567 | "
+        "| echo_view | [a_net 2.0](#a_net) | TinyNet | 1,234,567 | 0.25 | int8 | "
         "7 simulated patients \\| no patient data |",
+        "| echo_view | frame balanced accuracy | 0.89 | 0.9123 (0.9 to 0.92) | 0.95 |",
         "| frame balanced accuracy | 0.9123 | 0.9 to 0.92 |",
         "| clips of PLAX were called | 9 PLAX, 1 A4C |  |",
         "| clips of A4C were called | 8 A4C |  |",
@@ -55,6 +60,9 @@ def test_page_tells_every_number_of_a_card(tmp_path: Path) -> None:
         "| statement in every result | trained on simulated data |",
     ):
         assert line in page.splitlines()
+    compared = [line for line in page.splitlines() if line.startswith("| echo_view | frame")]
+    assert len(compared) == 1  # both cards have the same figure
+    assert "unmeasured" not in page
     assert page.index("## a_net") < page.index("## b_net")
     assert "calibration" not in page  # the card has none
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from train.phantom.clip import Resolution, render_clip
+from train.phantom.clip import PhantomClip, Resolution, render_clip
 from train.phantom.heart_cycle import Cycle
 from train.phantom.parts.base import ArraySpec, CohortPlan, Rendered
 from train.phantom.parts.ef import CLIP_FRAMES
 from train.phantom.patient import draw_patient
+from train.phantom.views.parasternal import Plane
 
-#: Frames of each view: the long axis always shows the valve, a short axis now and then.
-FRAMES = {"PLAX": 6, "PSAX": 2, "A4C": 1, "A2C": 1}
+#: Frames of each view: more of those that show the valve.
+FRAMES = {"PLAX": 4, "PSAX": 4, "A4C": 1, "A2C": 1}
+#: Share of short axes at the aortic valve: the level that TMED-2 labels PSAX.
+_AORTIC_SHARE = 0.85
 #: The valve is wide open: half of a view's frames are drawn from these.
 OPEN = 0.6
 #: Share of clips that are sampled finely, as a display of a real machine is.
@@ -26,7 +29,8 @@ class StenosisPart:
     """``stenosis_frames.npy``, uint8 ``(patients x 10, 112, 112)``.
 
     A row says the view, the clip, the valve's grade and area, the phase in the heart cycle (0 at
-    the R peak) and how open the valve is at that moment of the cycle, 0 to 1.
+    the R peak), how open the valve is at that moment of the cycle, 0 to 1, and where it is
+    (``valve_at``, x and y as shares of the side; null where the frame does not show it).
     """
 
     name = "stenosis"
@@ -44,7 +48,10 @@ class StenosisPart:
             rng = np.random.default_rng([plan.seed, patient_id, _STREAM + at])
             resolution = draw_resolution(rng)
             draw = _Draw(count, rng)
-            clip = render_clip(patient, view, plan.seed, CLIP_FRAMES, resolution, only=draw)
+            plane: Plane | None = None
+            if view == "PSAX" and rng.random() < _AORTIC_SHARE:
+                plane = "aortic"
+            clip = render_clip(patient, view, plan.seed, CLIP_FRAMES, resolution, draw, plane)
             frames.append(clip.frames)
             rows += [
                 {
@@ -55,10 +62,18 @@ class StenosisPart:
                     "area_cm2": round(patient.valve.area_cm2, 4),
                     "phase": round(float(clip.cycle.phase[frame]), 4),
                     "aortic_opening": round(float(clip.cycle.aortic_opening[frame]), 4),
+                    "valve_at": _middle(clip, number),
                 }
-                for frame in draw.chosen
+                for number, frame in enumerate(draw.chosen)
             ]
         return Rendered({"frames": np.concatenate(frames)}, rows)
+
+
+def _middle(clip: PhantomClip, number: int) -> list[float] | None:
+    if clip.valve_boxes is None:
+        return None
+    x0, y0, x1, y1 = clip.valve_boxes[number]
+    return [round(float(x0 + x1) / 2, 4), round(float(y0 + y1) / 2, 4)]
 
 
 class _Draw:

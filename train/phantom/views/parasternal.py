@@ -15,6 +15,9 @@ from train.phantom.views.aortic_valve_short import ShortAxisValve
 #: Levels of a short-axis cut, from apex to base.
 Plane = Literal["papillary", "mitral", "aortic"]
 PLANES: tuple[Plane, ...] = get_args(Plane)
+#: In the long axis, the middle of the cusps downstream of the valve's origin, and how far the true
+#: box reaches beyond the root's wall, cm.
+_CUSP_MIDDLE_CM, _BEYOND_ROOT_CM = 0.3, 0.35
 
 
 def _radial_material(centre: np.ndarray, radius: float, scale: float) -> Material:
@@ -133,6 +136,21 @@ class LongAxisView:
         floor = atrium + down * (size + 0.2) + forward * np.linspace(-1.5, 1.4, 10)[:, None] * size
         return [*shapes, Shape(floor, level.pericardium - 2, self.pericardium_cm)]
 
+    def valve_outline(self, cycle: Cycle, frame: int) -> np.ndarray:
+        """A circle around the aortic valve, ``(40, 2)`` cm."""
+        transverse, _ = self.patient.scales(np.asarray(cycle.contraction[frame]))
+        widest = outline(np.ones(1), self.patient.elliptic_share, self.patient.base_taper)[0]
+        root, forward, _ = self._root(widest * self.patient.width_cm / 2 * float(transverse))
+        middle = root + _CUSP_MIDDLE_CM * forward
+        radius = self.aorta_cm / 2 + _BEYOND_ROOT_CM
+        return ellipse((middle[0], middle[1]), (radius, radius))
+
+    def _root(self, half: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The aortic valve's origin, and unit vectors downstream and away from the probe."""
+        root = self._place(np.array(-1.0), np.array(half - self.aorta_cm / 2 + 0.3))
+        turn = self.tilt_rad + self.aorta_rad
+        return root, rotate(np.array([1.0, 0.0]), turn), rotate(np.array([0.0, 1.0]), turn)
+
     def _valves(self, cycle: Cycle, frame: int, half: float) -> list[Shape]:
         level = self.levels
         shapes = []
@@ -149,9 +167,7 @@ class LongAxisView:
                     level.valve + 2,
                 )
             )
-        root = self._place(np.array(-1.0), np.array(half - self.aorta_cm / 2 + 0.3))
-        turn = self.tilt_rad + self.aorta_rad
-        forward, down = rotate(np.array([1.0, 0.0]), turn), rotate(np.array([0.0, 1.0]), turn)
+        root, forward, down = self._root(half)
         open_share = float(cycle.aortic_opening[frame])
         shapes += self.valve.shapes(root, forward, down, self.aorta_cm, open_share)
         return shapes
