@@ -122,7 +122,10 @@ class EfficientNetLite0(nn.Module):
         x
             ``(B, 3, S, S)``, S divisible by 32; (grey - 127) / 128 as the weights were trained.
         """
-        features: Tensor = self.head(self.blocks(self.stem(x)))
+        with torch.autocast(x.device.type, enabled=False):
+            # bfloat16 would round the grey levels themselves: most of the error in a film's score
+            fine = self.blocks[0](self.stem(x.float()))
+        features: Tensor = self.head(self.blocks[1:](fine))
         return features
 
 

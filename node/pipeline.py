@@ -12,6 +12,7 @@ from typing import Protocol
 from pydicom import dcmread
 
 from node.arrival.routing import no_taker, route
+from node.asked_once import AskedOnce
 from node.decode.examined import Examined
 from node.errors import (
     CardionodeError,
@@ -118,13 +119,15 @@ class Pipeline:
         if not takers:
             return Analysis((_not_for_us(no_taker(routes.kind)),))
         subject = Subject(reference_to(instance), routes.kind, examined.decoded.input)
+        networks = AskedOnce(self.networks)
         outcomes: list[FindingOutcome] = []
         captures: list[StoredObject] = []
         for finding in takers:
-            outcome, observation = self._read(finding, subject, examined.notes)
+            outcome, observation = self._read(finding, subject, networks, examined.notes)
             if observation is not None and self.with_captures:
                 try:
-                    captures.append(self._capture(finding, subject, observation, instance))
+                    drawn = self._capture(finding, subject, networks, observation, instance)
+                    captures.append(drawn)
                 except PermanentError as error:
                     outcome = replace(
                         outcome, reason=_joined(outcome.reason, f"no capture: {error}")
@@ -174,14 +177,14 @@ class Pipeline:
         return [*objects, rest] if rest is not None else objects
 
     def _read(
-        self, finding: Finding, subject: Subject, notes: Sequence[str]
+        self, finding: Finding, subject: Subject, networks: Networks, notes: Sequence[str]
     ) -> tuple[FindingOutcome, Observation | None]:
         problem = self.installed.problem_of(finding)
         if problem is not None:
             return FindingOutcome(finding.name, "not_analysed", problem), None
         cards = {name: self.installed.cards[name] for name in finding.networks}
         try:
-            observation = finding.analyse(subject, self.networks, cards)
+            observation = finding.analyse(subject, networks, cards)
         except NotApplicableError as error:
             return FindingOutcome(finding.name, "not_applicable", str(error)), None
         except NotAnalysableError as error:
@@ -209,6 +212,7 @@ class Pipeline:
         self,
         finding: Finding,
         subject: Subject,
+        networks: Networks,
         observation: Observation,
         instance: InstanceRow,
     ) -> StoredObject:
@@ -216,7 +220,7 @@ class Pipeline:
         identity = (instance.study_instance_uid, finding.name, *weights_identity(algorithm))
         capture = draw_capture(
             subject.input,
-            finding.explain(subject, observation, self.networks),
+            finding.explain(subject, observation, networks),
             dcmread(self.blob(instance.sha256), stop_before_pixels=True),
             title=finding.title,
             algorithm=algorithm,

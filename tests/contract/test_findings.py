@@ -23,6 +23,7 @@ from node.inference.messages import HostSettings
 from node.inference.tasks import load_networks
 from node.ledger_records import StoredObject
 from node.observations import from_text, to_text
+from node.pairs import role_of
 from node.results import codes
 from node.results.report_content import COMMENT_LENGTH
 from tests.dicom_tools import dciodvfy_errors, dsrdump, pixelmed_lines
@@ -39,6 +40,8 @@ _REAL = (
 )
 #: Outputs that are no answers: what they become is compared instead.
 _INNER = ("features", "logits")
+#: Score of the detector below which no finding looks at a box.
+_DOUBTFUL = 0.3
 
 each_finding = pytest.mark.parametrize("finding", FINDINGS, ids=_NAMES)
 
@@ -114,7 +117,9 @@ def test_a_report_says_what_the_finding_said(finding: Finding, samples: SampleSt
         report = dcmread(path)
         written = [item for item in _items(report) if _code(item) == "125007"]
         groups = samples.groups(finding, made.study_instance_uid)
-        assert len(written) == len(groups) >= 2  # the study's answer, and one of each instance
+        # the study's answer and one of each instance; of a pair there is only the study's
+        joins = any(role_of(finding, kind) is not None for kind in finding.kinds)
+        assert len(written) == len(groups) >= (1 if joins else 2)
         assert len({group.tracking_id for group in groups}) == len(groups)
         for item, group in zip(written, groups, strict=True):
             (number,) = [each for each in item.ContentSequence if each.ValueType == "NUM"]
@@ -233,6 +238,9 @@ def test_half_precision_says_the_same(samples: SampleStudies) -> None:
         compared.add((network, task))
         few = {name: array[:4] for name, array in arrays.items()}
         fine, rough = exact[network, task].compute(few), low[network, task].compute(few)
+        if "boxes" in fine:  # which of many doubtful boxes is the surest is not an answer
+            sure = fine["boxes"][:, 0, 4] >= _DOUBTFUL
+            fine, rough = ({"boxes": said["boxes"][sure, 0]} for said in (fine, rough))
         for name in sorted(set(fine) - set(_INNER)):
             size = max(float(np.linalg.norm(fine[name])), 1e-6)
             off = float(np.linalg.norm(rough[name] - fine[name])) / size

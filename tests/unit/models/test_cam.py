@@ -40,7 +40,7 @@ def test_grad_cam_plus_plus_follows_tf_keras_vis() -> None:
     for n in range(2):
         maps = a[n].detach().double().numpy()
         g = 2 * maps * np.array([1.0, -2.0, 0.5])[:, None, None] * (n + 1)
-        first = np.exp(float(score[n])) * g
+        first = np.exp(float(score[n].detach())) * g
         second, third = first * g, first * g * g
         bottom = 2 * second + third * maps.sum((1, 2), keepdims=True)
         alpha = second / np.where(bottom != 0, bottom, 1)

@@ -60,9 +60,12 @@ def test_scenes_are_finite_at_every_frame(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["A4C", "A2C", "PLAX", "PSAX"])
 def test_nothing_has_moved_at_end_diastole(name: str) -> None:
-    # An aortic short axis bobs without its material; the others start where they are.
+    # An aortic short axis bobs without its material; the others start where they are, but for a
+    # septal flash, which has begun before the muscle contracts.
     relaxed = int(CYCLE.contraction.argmin())
-    for seed in range(6):
+    seeds = [seed for seed in range(12) if not draw_patient(seed, 1).conduction.has_flash]
+    assert len(seeds) > 5
+    for seed in seeds:
         material = _views(seed)[name].scene(CYCLE, relaxed).material
         np.testing.assert_allclose(material(POINTS), POINTS, atol=1e-6)
 
