@@ -53,6 +53,6 @@ def _keys(network: str, task: str, arrays: Arrays) -> list[bytes]:
     for row in range(len(next(iter(arrays.values())))):
         digest = hashlib.blake2b(asked, digest_size=16)
         for name in sorted(arrays):
-            digest.update(np.ascontiguousarray(arrays[name][row]))
+            digest.update(arrays[name][row].tobytes())
         keys.append(digest.digest())
     return keys
