@@ -12,8 +12,10 @@ from lightning.fabric import Fabric
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from torch import Tensor
 
-from models.cards import WEIGHTS_FOLDER
+from models.cards import WEIGHTS_FOLDER, BadWeightsError
+from models.weights import load_network
 from train.export import as_encoded, export, trained_network, with_encoding_loss
 from train.export import evaluate as score
 from train.loop import Trainer
@@ -128,18 +130,26 @@ def fit(
     devices: Annotated[int, typer.Option(min=1, help="How many devices.")] = 1,
     precision: Annotated[str, typer.Option(help="bf16-mixed or 32-true.")] = "bf16-mixed",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 for as many as cores.")] = 0,
+    begin_with: Annotated[
+        str, typer.Option("--from", help="Weights in models/weights to train further, by name.")
+    ] = "",
 ) -> None:
     """Train a network by a recipe, with progress bar; resumes after an interruption.
 
-    `out` receives last.safetensors (to resume), best.safetensors and metrics.jsonl.
+    `out` receives last.safetensors (to resume), best.safetensors and metrics.jsonl. To adapt
+    weights that ship to your own data, copy the recipe, keep its last stage with a tenth of the
+    learning rate, and name them:
+
+    `python -m train fit mine.toml --cohort data/mine --out runs/mine --from rsmas_net`
     """
     chosen = _recipe(recipe)
+    start = _shipped(begin_with, chosen) if begin_with else None
     if threads:
         torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("high")
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
-    Trainer(chosen, cohort, out, fabric, Console(stderr=True)).fit()
+    Trainer(chosen, cohort, out, fabric, Console(stderr=True), start).fit()
 
 
 @app.command()
@@ -229,6 +239,20 @@ def _recipe(name: str) -> Recipe:
         for problem in error.problems:
             Console(stderr=True).print(f"[red]{path.name}[/red] {problem}")
         raise typer.Exit(2) from error
+
+
+def _shipped(name: str, recipe: Recipe) -> dict[str, Tensor]:
+    """Read the weights that a training is to begin with, if they are of its network."""
+    try:
+        network, card = load_network(name)
+    except BadWeightsError as error:
+        raise typer.BadParameter(str(error), param_hint="--from") from error
+    wanted = type(task_of(recipe).network(recipe.stage[0].size)).__name__
+    if card.network != wanted:
+        raise typer.BadParameter(
+            f"{name} is a {card.network}; {recipe.name} trains a {wanted}", param_hint="--from"
+        )
+    return network.state_dict()
 
 
 def main() -> None:

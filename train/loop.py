@@ -7,7 +7,7 @@ the stage and the step, so a resumed training sees the data that it would have s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from math import cos, pi
 from pathlib import Path
@@ -48,10 +48,18 @@ class Trainer:
         Devices and precision.
     console
         Receives the progress bar.
+    start
+        Weights to begin with instead of the task's own beginning, to train them further.
     """
 
     def __init__(
-        self, recipe: Recipe, cohort: Path, folder: Path, fabric: Fabric, console: Console
+        self,
+        recipe: Recipe,
+        cohort: Path,
+        folder: Path,
+        fabric: Fabric,
+        console: Console,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.recipe = recipe
         self.progress = checkpoint.Progress()
@@ -59,6 +67,7 @@ class Trainer:
         self._folder = folder
         self._fabric = fabric
         self._console = console
+        self._start = start
         self._task: Task = task_of(recipe)
 
     def fit(self, stop_after: int | None = None) -> checkpoint.Progress:
@@ -100,7 +109,10 @@ class _StageRun:
         self._validation = self._task.data(trainer._cohort, "val", self._stage.size)
         torch.manual_seed(self._recipe.seed)
         self._network = self._task.network(self._stage.size)
-        if saved is None:
+        if saved is None and trainer._start is not None:
+            start = self._task.resized(trainer._start, self._stage.size)
+            self._network.load_state_dict(start)
+        elif saved is None:
             self._task.prepare(self._network, self._data)
         else:
             self._network.load_state_dict(self._task.resized(saved.weights, self._stage.size))

@@ -130,6 +130,28 @@ def test_command_line_from_recipe_to_weights(cohort: Path, tmp_path: Path, task:
     assert all("policy" in threshold for threshold in card.thresholds.values())
 
 
+def test_shipped_weights_are_trained_further(cohort: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'task = "echo_view"\nname = "mine"\nversion = "0.1"\n[run]\nvalidate_on = 4\n'
+        "[optimizer]\nema_decay = 0.0\n"
+        "[[stage]]\nsize = 112\nsteps = 1\nbatch = 2\nlr = 1e-9\n"
+    )
+    fit = ["fit", str(path), "--cohort", str(cohort), "--out", str(tmp_path / "run")]
+    fit += ["--precision", "32-true", "--accelerator", "cpu", "--from"]
+    result = CliRunner().invoke(app, [*fit, "view_net"], catch_exceptions=False)
+    assert result.exit_code == 0
+    shipped = load_network("view_net")[0].state_dict()
+    trained = checkpoint.load(tmp_path / "run" / BEST).averaged
+    learnt = [name for name in shipped if name.endswith("weight")]
+    for name in learnt:  # one step with next to no learning rate
+        torch.testing.assert_close(trained[name], shipped[name], atol=1e-6, rtol=0)
+    for name, problem in (("echo_e3net", "is a EchoE3Net"), ("no_net", "no_net")):
+        refused = CliRunner().invoke(app, [*fit, name])
+        assert refused.exit_code == 2
+        assert problem in refused.stderr
+
+
 def test_a_bad_recipe_is_refused(cohort: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text('task = "a walk"\n')
