@@ -12,10 +12,9 @@ from lightning.fabric import Fabric
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from torch import Tensor
 
-from models.cards import WEIGHTS_FOLDER, BadWeightsError
-from models.weights import load_network
+from models.cards import WEIGHTS_FOLDER
+from train import start
 from train.export import as_encoded, export, trained_network, with_encoding_loss
 from train.export import evaluate as score
 from train.loop import Trainer
@@ -143,13 +142,20 @@ def fit(
     `python -m train fit mine.toml --cohort data/mine --out runs/mine --from rsmas_net`
     """
     chosen = _recipe(recipe)
-    start = _shipped(begin_with, chosen) if begin_with else None
+    weights = None
+    if begin_with:
+        try:
+            begun = start.shipped(begin_with, chosen)
+        except start.StartError as error:
+            raise typer.BadParameter(str(error), param_hint="--from") from error
+        start.note(out, begun)
+        weights = begun.weights
     if threads:
         torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("high")
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
-    Trainer(chosen, cohort, out, fabric, Console(stderr=True), start).fit()
+    Trainer(chosen, cohort, out, fabric, Console(stderr=True), weights).fit()
 
 
 @app.command()
@@ -184,7 +190,7 @@ def evaluate(
         table.add_row(name, f"{threshold['value']:.4g}", threshold["policy"])
     Console().print(table)
     if write:
-        card = export(chosen, network, report, cohort, weights)
+        card = export(chosen, network, report, cohort, weights, start.noted(run))
         write_page(weights)
         console.print(f"wrote {weights / card.name}.safetensors, sha256 {card.sha256[:12]}…")
 
@@ -239,20 +245,6 @@ def _recipe(name: str) -> Recipe:
         for problem in error.problems:
             Console(stderr=True).print(f"[red]{path.name}[/red] {problem}")
         raise typer.Exit(2) from error
-
-
-def _shipped(name: str, recipe: Recipe) -> dict[str, Tensor]:
-    """Read the weights that a training is to begin with, if they are of its network."""
-    try:
-        network, card = load_network(name)
-    except BadWeightsError as error:
-        raise typer.BadParameter(str(error), param_hint="--from") from error
-    wanted = type(task_of(recipe).network(recipe.stage[0].size)).__name__
-    if card.network != wanted:
-        raise typer.BadParameter(
-            f"{name} is a {card.network}; {recipe.name} trains a {wanted}", param_hint="--from"
-        )
-    return network.state_dict()
 
 
 def main() -> None:

@@ -55,10 +55,18 @@ def with_encoding_loss(report: Report, before: Report) -> Report:
     return replace(report, metrics={**report.metrics, "change_by_encoding": changes})
 
 
-def export(recipe: Recipe, network: nn.Module, report: Report, cohort: Path, folder: Path) -> Card:
+def export(
+    recipe: Recipe,
+    network: nn.Module,
+    report: Report,
+    cohort: Path,
+    folder: Path,
+    origin: str = "",
+) -> Card:
     """Write ``<name>.safetensors`` and ``<name>.json`` into `folder`.
 
-    Stenosis screening has two of each; the ECG's card is returned.
+    Stenosis screening has two of each; the ECG's card is returned. `origin` says what the training
+    began with, if that were weights with patients behind them.
     """
     patients = len(json.loads((cohort / "patients.json").read_text()))
     task = task_of(recipe)
@@ -72,7 +80,7 @@ def export(recipe: Recipe, network: nn.Module, report: Report, cohort: Path, fol
         parameters=count_parameters(network),
         macs=facts.macs,
         training_data=f"{patients} simulated patients (train.phantom), 80 % of them trained on; "
-        "no patient data",
+        "no patient data" + (f"; {origin}" if origin else ""),
         licence=_LICENCE,
         normalisation=facts.normalisation,
         input=facts.input,

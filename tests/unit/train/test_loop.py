@@ -19,6 +19,7 @@ from train.__main__ import app
 from train.loop import BEST, LAST, LOG, Trainer, positions_of_step
 from train.recipe import Optimizer, Recipe, Run, Stage
 from train.splits import SPLITS, rows_of
+from train.start import noted
 from train.tasks import task_of
 
 pytestmark = pytest.mark.filterwarnings(
@@ -146,6 +147,7 @@ def test_shipped_weights_are_trained_further(cohort: Path, tmp_path: Path) -> No
     learnt = [name for name in shipped if name.endswith("weight")]
     for name in learnt:  # one step with next to no learning rate
         torch.testing.assert_close(trained[name], shipped[name], atol=1e-6, rtol=0)
+    assert noted(tmp_path / "run").startswith("began with view_net 1.0")
     for name, problem in (("echo_e3net", "is a EchoE3Net"), ("no_net", "no_net")):
         refused = CliRunner().invoke(app, [*fit, name])
         assert refused.exit_code == 2

@@ -19,9 +19,9 @@ from train.phantom.parts.stenosis import (
     OPEN,
     StenosisPart,
     draw_frames,
-    draw_resolution,
 )
 from train.phantom.patient import draw_patient
+from train.phantom.sampling import draw_resolution
 from train.phantom.shapes import draw_levels
 from train.phantom.valve import AorticValve, Focus
 from train.phantom.views.aortic_valve_long import LongAxisValve

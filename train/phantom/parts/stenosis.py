@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from train.phantom.clip import PhantomClip, Resolution, render_clip
+from train.phantom.clip import PhantomClip, render_clip
 from train.phantom.heart_cycle import Cycle
 from train.phantom.parts.base import ArraySpec, CohortPlan, Rendered
 from train.phantom.parts.ef import CLIP_FRAMES
 from train.phantom.patient import draw_patient
+from train.phantom.sampling import draw_resolution
 from train.phantom.views.parasternal import Plane
 
 #: Frames of each view: more of those that show the valve.
@@ -20,8 +21,6 @@ FRAMES = {"PLAX": 4, "PSAX": 4, "A4C": 1, "A2C": 1}
 _AORTIC_SHARE = 0.85
 #: The valve is wide open: half of a view's frames are drawn from these.
 OPEN = 0.6
-#: Share of clips that are sampled finely, as a display of a real machine is.
-_FINE_SHARE = 0.1
 _STREAM = 300
 
 
@@ -86,13 +85,6 @@ class _Draw:
     def __call__(self, cycle: Cycle) -> list[int]:
         self.chosen = draw_frames(cycle, self._count, self._rng)
         return self.chosen
-
-
-def draw_resolution(rng: np.random.Generator) -> Resolution:
-    """Draw the polar sampling of a clip, so that a network can't lean on one; mostly coarse."""
-    if rng.random() < _FINE_SHARE:
-        return Resolution(int(rng.integers(220, 401)), int(rng.integers(130, 221)))
-    return Resolution(int(rng.integers(120, 221)), int(rng.integers(90, 131)))
 
 
 def draw_frames(cycle: Cycle, count: int, rng: np.random.Generator) -> list[int]:
