@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from node.arrival.spool import Spool
 from node.config_listen import ListenSettings
 from node.ledger_records import Arrival
 from node.ledger_states import ArrivalOutcome
+from node.metrics import Metrics
 from tests.dicom_wire import (
     ASSOCIATE_AC,
     CT_IMAGE,
@@ -55,10 +57,18 @@ class Node:
     data_dir: Path
     recorder: Recorder
     spool: Spool
+    metrics: Metrics
 
     @property
     def address(self) -> tuple[str, int]:
         return self.listener.address
+
+    def metric(self, line: str) -> float:
+        """The value in the exposition's line that begins with ``line``; 0 when there is none."""
+        for each in self.metrics.exposition().decode().splitlines():
+            if each.startswith(f"{line} "):
+                return float(each.rpartition(" ")[2])
+        return 0.0
 
     def parts(self) -> list[Path]:
         return list((self.data_dir / "spool" / "in").iterdir())
@@ -94,21 +104,27 @@ class Node:
 
 @contextmanager
 def running(tmp_path: Path, reserve_bytes: int = 0, **settings: object) -> Iterator[Node]:
+    """A listener with short deadlines; ``settings`` are those of ``[listen]``."""
     recorder = Recorder()
     spool = Spool(tmp_path, reserve_bytes, max_object_bytes=16 << 20)
-    listener = listener_for(spool, recorder, **settings)
+    metrics = Metrics()
+    listener = listener_for(spool, recorder, metrics, **settings)
     listener.start()
     try:
-        yield Node(listener, tmp_path, recorder, spool)
+        yield Node(listener, tmp_path, recorder, spool, metrics)
     finally:
         listener.stop(drain_s=2.0)
         assert listener.association_count == 0
 
 
 def listener_for(
-    spool: Spool, record: Callable[[Arrival, str | None], ArrivalOutcome], **settings: object
+    spool: Spool,
+    record: Callable[[Arrival, str | None], ArrivalOutcome],
+    meter: Metrics | None = None,
+    **settings: object,
 ) -> Listener:
-    # Port 0 asks the system for one; it is no setting that a site may have, and is not checked here.
+    """A listener that was not started, on a port of the system's choice."""
+    # Port 0 is no setting that a site may have, and is not checked here.
     listen = ListenSettings().model_copy(
         update={"port": 0, "pdu_deadline_s": 1.5, "association_deadline_s": 1.5, **settings}
     )
@@ -119,10 +135,12 @@ def listener_for(
         record,
         is_own=lambda header: header.sop_instance_uid.startswith("2.25.9"),
         patient_key=lambda patient, issuer: patient_key(b"site", patient, issuer),
+        meter=meter,
     )
 
 
 def small_ds(sop_instance_uid: str, sop_class_uid: str = CT_IMAGE, patient: str = "P1") -> Dataset:
+    """An instance without pixels."""
     ds = Dataset()
     ds.SOPClassUID = sop_class_uid
     ds.SOPInstanceUID = sop_instance_uid
@@ -135,12 +153,15 @@ def small_ds(sop_instance_uid: str, sop_class_uid: str = CT_IMAGE, patient: str 
     return ds
 
 
-def send(address: tuple[str, int], *instances: Dataset) -> list[int]:
+def send(
+    address: tuple[str, int], *instances: Dataset, tls: ssl.SSLContext | None = None
+) -> list[int]:
+    """Store instances as ECHO1; the statuses of the answers."""
     ae = AE(ae_title="ECHO1")
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10.0
     for ds in instances:
         ae.add_requested_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
-    assoc = ae.associate(*address)
+    assoc = ae.associate(*address, tls_args=(tls, "localhost") if tls is not None else None)
     assert assoc.is_established
     statuses = []
     for ds in instances:
@@ -151,6 +172,7 @@ def send(address: tuple[str, int], *instances: Dataset) -> list[int]:
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Look again and again until something is so; it fails after a while."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline
