@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from node.arrival.c_store import Listener
 from node.commands.check_config import read_settings
-from node.commands.check_tls import tls_problems
+from node.commands.check_tls import tls_problems, tls_warnings
 from node.commands.console import stderr
 from node.commands.operator import request_box
 from node.config import CStoreDestination, Destination, Settings
@@ -23,6 +24,8 @@ from node.status_page.app import build_app
 from node.status_page.server import StatusServer
 from node.status_page.snapshot import Check, DestinationLabel, StatusSource
 from node.version import node_version
+
+_log = logging.getLogger(__name__)
 
 #: How often the TLS files are looked at.
 _TLS_LOOK_S = 2.0
@@ -54,6 +57,8 @@ def serve(config: Path) -> int:
 
 def _run(settings: Settings, data_dir: DataDir, signals: queue.SimpleQueue[int]) -> int:
     metrics = Metrics()
+    for warning in tls_warnings(settings):
+        _log.warning("a TLS file needs care", extra={"action": "tls_check", "reason": warning})
     runtime = Runtime(settings, data_dir, metrics)
     box = request_box(data_dir)
     box.sweep()

@@ -9,6 +9,8 @@ import ssl
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.certificates import Authority, Certificate
 from tests.dicom_tools import tool
 from tests.node_process import NodeProcess, free_port, wait_until
@@ -16,6 +18,8 @@ from tests.node_process import NodeProcess, free_port, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_serve_over_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "pki")
     echo, port = authority.issue("echo1"), free_port()

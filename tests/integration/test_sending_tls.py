@@ -51,8 +51,12 @@ class Site:
         server_name: str = "localhost",
         check_server_name: bool = True,
     ) -> PeerTls:
-        own = (certificate.certificate, certificate.key) if certificate else (None, None)
-        files = TlsFiles("destination[pacs].tls", *own, ca or self.ours.certificate)
+        files = TlsFiles(
+            "destination[pacs].tls",
+            certificate.certificate if certificate else None,
+            certificate.key if certificate else None,
+            ca or self.ours.certificate,
+        )
         context = ReloadingContext(
             files, lambda files: client_context(files, check_server_name=check_server_name)
         )
@@ -79,7 +83,8 @@ def pacs(
     stored: list[str] = []
 
     def on_store(event: evt.Event) -> int:
-        stored.append(str(event.request.AffectedSOPInstanceUID))
+        request: Any = event.request
+        stored.append(str(request.AffectedSOPInstanceUID))
         return 0x0000
 
     ae = AE(ae_title="PACS")

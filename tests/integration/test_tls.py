@@ -238,7 +238,7 @@ def test_a_full_node_rejects_for_now_on_both_ports(
 ) -> None:
     sender = site.sender(certificate_sha256=(site.echo.sha256,))
     other = SenderSettings(ae_title="OTHER")
-    settings = {"tls": site.tls(), "sender": (sender, other), "max_associations": 1}
+    settings: dict[str, Any] = {"tls": site.tls(), "sender": (sender, other), "max_associations": 1}
     with running(tmp_path, **settings) as node, connect(node, client(site, site.echo)) as first:
         first.sendall(REQUEST)
         assert read_pdu(first)[0] == ASSOCIATE_AC
@@ -455,7 +455,7 @@ def test_records_need_not_be_pdus(node: Node, site: Site) -> None:
 
 def test_a_part_of_a_record_does_not_hold_an_answer_back(site: Site, tmp_path: Path) -> None:
     sender = site.sender(certificate_sha256=(site.echo.sha256,))
-    settings = {"tls": site.tls(), "sender": (sender,), "pdu_deadline_s": 60.0}
+    settings: dict[str, Any] = {"tls": site.tls(), "sender": (sender,), "pdu_deadline_s": 60.0}
     with running(tmp_path, **settings) as node:
         arrived, go_on = threading.Event(), threading.Event()
 
@@ -477,6 +477,24 @@ def test_a_part_of_a_record_does_not_hold_an_answer_back(site: Site, tmp_path: P
             kind, body = peer.receive()
             assert (kind, status_of(body)) == (P_DATA, 0x0000)
             assert time.monotonic() - began < 15.0
+
+
+def test_a_record_that_never_ends_counts_as_silence(site: Site, tmp_path: Path) -> None:
+    sender = site.sender(certificate_sha256=(site.echo.sha256,))
+    settings: dict[str, Any] = {"tls": site.tls(), "sender": (sender,), "idle_timeout_s": 0.8}
+    with running(tmp_path, **settings) as node:
+        with socket.create_connection(node.listener.tls_address, 20.0) as sock:
+            peer = ByHand(sock, client(site, site.echo))
+            peer.send(REQUEST)
+            assert peer.receive()[0] == ASSOCIATE_AC
+            with suppress(OSError):
+                for byte in peer.encrypted(STORE) * 10:
+                    sock.sendall(bytes([byte]))
+                    time.sleep(0.02)
+                    if node.listener.association_count == 0:
+                        break
+        wait_until(lambda: node.listener.association_count == 0)
+        assert node.is_untouched()
 
 
 class ByHand:
