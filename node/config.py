@@ -9,22 +9,26 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
+from node.config_listen import ListenSettings, ListenTlsSettings, check_senders
 from node.config_problems import describe, unknown_key
+from node.config_values import (
+    MIB,
+    AETitle,
+    Days,
+    Host,
+    OptionalPath,
+    Port,
+    Seconds,
+    Section,
+    TomlPath,
+)
 from node.errors import ConfigurationError
 
-_MIB = 1 << 20
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::", ""})
-
-
-def _ae_title(value: str) -> str:
-    # PS3.5 section 6.2, VR AE: the default repertoire without backslash and control characters.
-    if not 1 <= len(value) <= 16 or not re.fullmatch(r"[ -\[\]-~]+", value) or not value.strip():
-        raise ValueError("1 to 16 ASCII characters without backslash, not only spaces")
-    return value
 
 
 def _device(value: str) -> str:
@@ -39,12 +43,6 @@ def _destination_name(value: str) -> str:
     return value
 
 
-def _host(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", value):
-        raise ValueError("a host name or an IP address")
-    return value
-
-
 def _finding_names(value: object) -> object:
     if value == "all":
         return value
@@ -53,20 +51,7 @@ def _finding_names(value: object) -> object:
     raise ValueError('"all" or a list of names of findings')
 
 
-AETitle = Annotated[str, AfterValidator(_ae_title)]
-Host = Annotated[str, AfterValidator(_host)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
-Days = Annotated[float, Field(gt=0, le=3650)]
-# Strings become paths, and lists tuples, though every other type must be exact.
-TomlPath = Annotated[Path, Field(strict=False)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class NodeSettings(_Section):
+class NodeSettings(Section):
     """Who the node is and what it may use."""
 
     ae_title: AETitle = "CARDIONODE"
@@ -79,31 +64,10 @@ class NodeSettings(_Section):
     @property
     def reserve_bytes(self) -> int:
         """Free space that is never used; below it new instances are refused."""
-        return self.disk_reserve_mb * _MIB
+        return self.disk_reserve_mb * MIB
 
 
-class ListenSettings(_Section):
-    """How instances come in."""
-
-    host: Host = "127.0.0.1"
-    port: Port = 11112
-    max_pdu_bytes: int = Field(default=131072, ge=4096, le=1_048_576)
-    max_associations: int = Field(default=25, ge=1, le=1000)
-    max_pending_per_address: int = Field(default=8, ge=1, le=1000)
-    pdu_deadline_s: Seconds = 30.0
-    association_deadline_s: Seconds = 5.0
-    idle_timeout_s: Seconds = 60.0
-    max_object_mb: int = Field(default=4096, ge=1, le=1_000_000)
-    require_called_ae_title: bool = False
-    calling_ae_titles: Annotated[tuple[AETitle, ...], Field(strict=False)] = ()
-
-    @property
-    def max_object_bytes(self) -> int:
-        """The largest instance that is taken."""
-        return self.max_object_mb * _MIB
-
-
-class DecodeSettings(_Section):
+class DecodeSettings(Section):
     """What the decoder children may use."""
 
     children: int = Field(default=2, ge=1, le=64)
@@ -112,13 +76,13 @@ class DecodeSettings(_Section):
     max_decoded_mb: int = Field(default=2048, ge=1, le=1_000_000)
 
 
-class GroupingSettings(_Section):
+class GroupingSettings(Section):
     """When a study is complete."""
 
     quiet_s: Seconds = 10.0
 
 
-class DeliverySettings(_Section):
+class DeliverySettings(Section):
     """How often results are tried at a destination."""
 
     first_retry_s: Seconds = 5.0
@@ -127,7 +91,7 @@ class DeliverySettings(_Section):
     permanent_refusals: int = Field(default=3, ge=1, le=100)
 
 
-class FindingsSettings(_Section):
+class FindingsSettings(Section):
     """What is looked for."""
 
     enabled: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_finding_names)] = "all"
@@ -138,7 +102,7 @@ class FindingsSettings(_Section):
         return self.enabled == "all" or finding in self.enabled
 
 
-class PairingSettings(_Section):
+class PairingSettings(Section):
     """How an ECG and a chest X-ray of two studies find each other."""
 
     window_days: Days = 7.0
@@ -146,7 +110,7 @@ class PairingSettings(_Section):
     single_modality: bool = False
 
 
-class StatusPageSettings(_Section):
+class StatusPageSettings(Section):
     """Where the status page is served."""
 
     enabled: bool = True
@@ -154,10 +118,21 @@ class StatusPageSettings(_Section):
     port: Port = 8042
 
 
-class _AnyDestination(_Section):
+class _AnyDestination(Section):
     name: Annotated[str, AfterValidator(_destination_name)]
     sr_sop_class: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
     capture_transfer_syntax: Literal["jpeg", "rle", "explicit_le"] = "jpeg"
+
+
+class DestinationTlsSettings(Section):
+    """How a PACS is reached over TLS."""
+
+    enabled: bool = False
+    ca: TomlPath = Path("tls/pacs-ca.crt")
+    certificate: OptionalPath = None
+    key: OptionalPath = None
+    check_server_name: bool = True
+    server_name: str = ""
 
 
 class CStoreDestination(_AnyDestination):
@@ -168,6 +143,7 @@ class CStoreDestination(_AnyDestination):
     port: Port
     ae_title: AETitle
     timeout_s: Seconds = 30.0
+    tls: DestinationTlsSettings = DestinationTlsSettings()
 
 
 class FolderDestination(_AnyDestination):
@@ -184,7 +160,10 @@ _DESTINATIONS: dict[str, type[Destination]] = {
 }
 
 
-class Settings(_Section):
+AnyTls = TypeVar("AnyTls", ListenTlsSettings, DestinationTlsSettings)
+
+
+class Settings(Section):
     """All settings of a node."""
 
     node: NodeSettings = NodeSettings()
@@ -198,7 +177,7 @@ class Settings(_Section):
     destination: tuple[Destination, ...] = ()
 
 
-_SECTIONS: dict[str, type[_Section]] = {
+_SECTIONS: dict[str, type[Section]] = {
     "node": NodeSettings,
     "listen": ListenSettings,
     "decode": DecodeSettings,
@@ -256,6 +235,9 @@ def parse_settings(raw: dict[str, Any], folder: Path) -> Settings:
         node = node.model_copy(update={"data_dir": folder / node.data_dir})
         sections["node"] = node
         _check_folder(node.data_dir, "node.data_dir", problems)
+    if (listen := sections.get("listen")) is not None:
+        sections["listen"] = listen.model_copy(update={"tls": _placed_tls(listen.tls, folder)})
+        check_senders(sections["listen"], problems)
     destinations = [_placed(destination, folder, problems) for destination in destinations]
     _check_ports(sections, destinations, problems)
     _check_names(destinations, problems)
@@ -267,8 +249,8 @@ def parse_settings(raw: dict[str, Any], folder: Path) -> Settings:
 
 
 def _parse_section(
-    raw: object, model: type[_Section], name: str, problems: list[str]
-) -> _Section | None:
+    raw: object, model: type[Section], name: str, problems: list[str]
+) -> Section | None:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -298,10 +280,23 @@ def _parse_destinations(raw: object, problems: list[str]) -> list[Destination]:
 
 def _placed(destination: Destination, folder: Path, problems: list[str]) -> Destination:
     if isinstance(destination, CStoreDestination):
-        return destination
+        tls = destination.tls
+        if (tls.certificate is None) != (tls.key is None):
+            problems.append(
+                f"destination[{destination.name}].tls: certificate and key belong together; "
+                "give both or none"
+            )
+        return destination.model_copy(update={"tls": _placed_tls(tls, folder)})
     path = folder / destination.path
     _check_folder(path, f"destination[{destination.name}].path", problems)
     return destination.model_copy(update={"path": path})
+
+
+def _placed_tls(tls: AnyTls, folder: Path) -> AnyTls:
+    if not tls.enabled:
+        return tls
+    paths = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
+    return tls.model_copy(update={key: folder / path for key, path in paths.items() if path})
 
 
 def _check_folder(path: Path, key: str, problems: list[str]) -> None:
@@ -321,20 +316,25 @@ def _check_ports(
     listen, page = sections.get("listen"), sections.get("status_page")
     if listen is None:
         return
-    if page is not None and page.enabled and _same_place(listen, page):
-        problems.append(f"status_page.port: {page.port} is listen.port already")
-    for destination in destinations:
-        if isinstance(destination, CStoreDestination) and _same_place(listen, destination):
-            problems.append(
-                f"destination[{destination.name}].port: this is the node's own address; "
-                "results would come back for ever"
-            )
+    if listen.plain and listen.tls.enabled and listen.port == listen.tls.port:
+        problems.append(f"listen.tls.port: {listen.tls.port} is listen.port already")
+    for key, port in listen.ports.items():
+        if page is not None and page.enabled and _same_place(listen.host, port, page):
+            problems.append(f"status_page.port: {page.port} is {key} already")
+        for destination in destinations:
+            if isinstance(destination, CStoreDestination) and _same_place(
+                listen.host, port, destination
+            ):
+                problems.append(
+                    f"destination[{destination.name}].port: this is the node's own address; "
+                    "results would come back for ever"
+                )
 
 
-def _same_place(ours: ListenSettings, other: StatusPageSettings | CStoreDestination) -> bool:
-    if ours.port != other.port:
+def _same_place(host: str, port: int, other: StatusPageSettings | CStoreDestination) -> bool:
+    if port != other.port:
         return False
-    here, there = ours.host.lower(), other.host.lower()
+    here, there = host.lower(), other.host.lower()
     # A node that listens everywhere or on loopback is reached by every name of loopback.
     return here == there or (_is_local(here) and _is_local(there))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -36,9 +36,27 @@ def describe(error: ValidationError, model: type[BaseModel], section: str) -> li
     for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"]]
         key = ".".join([section, *path])
-        field = model.model_fields.get(path[0]) if path else None
-        problems.append(f"{key}: {_sentence(item['type'], item, field, path, model)}")
+        owner, field = _owner(path, model)
+        problems.append(f"{key}: {_sentence(item['type'], item, field, path, owner)}")
     return problems
+
+
+def _owner(path: list[str], model: type[BaseModel]) -> tuple[type[BaseModel], FieldInfo | None]:
+    """The table that a path ends in, which may be one within the section, and the field there."""
+    field = None
+    for name in path:
+        if field is not None and (inner := _table(field.annotation)) is not None:
+            model = inner
+        field = model.model_fields.get(name, None if field is None else field)
+    return model, field
+
+
+def _table(annotation: object) -> type[BaseModel] | None:
+    """The settings class of a field that is a table, or a list of tables."""
+    for each in (annotation, *get_args(annotation)):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
 
 
 def unknown_key(name: str, known: Iterable[str]) -> str:

@@ -25,12 +25,14 @@ from node.errors import CardionodeError
 
 #: What may stand beside a message, given with ``extra``. Everything else is dropped.
 FIELDS = (
-    "action", "ae", "address", "attempt", "count", "delivery", "destination", "device", "finding",
-    "instance", "job", "kind", "ms", "network", "port", "reason", "result", "revision", "signal",
-    "state", "status", "study", "worker",
+    "action", "ae", "address", "attempt", "called_ae", "certificate", "count", "delivery",
+    "destination", "device", "event_id", "event_type", "finding", "instance", "job", "kind", "ms",
+    "network", "outcome", "port", "reason", "result", "revision", "signal", "state", "status",
+    "study", "suppressed", "worker",
 )  # fmt: skip
 
 _OURS = ("node", "models", "train", "__main__")
+_AUDIT = "node.audit"
 _CAPPED = ("pydicom", "pynetdicom", "highdicom", "uvicorn", "PIL", "apscheduler", "sqlalchemy")
 # PS3.5 section 9: digits and dots. Five parts and more, so that an IP address is none.
 _UID = re.compile(r"\d+(?:\.\d+){4,}")
@@ -108,11 +110,13 @@ def logging_to(
     root = logging.getLogger()
     before = (root.level, root.handlers[:], sys.excepthook, threading.excepthook)
     show_warning = warnings.showwarning
-    levels = {name: logging.getLogger(name).level for name in _CAPPED}
+    levels = {name: logging.getLogger(name).level for name in (*_CAPPED, _AUDIT)}
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in _CAPPED:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # The audit trail is written whatever level a site chooses for the rest.
+    logging.getLogger(_AUDIT).setLevel(logging.INFO)
     warnings.showwarning = _log_warning
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_thread_death

@@ -30,9 +30,11 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lease_expired_total": ("Jobs and deliveries taken from silent workers", ()),
     "pdu_rejected_total": ("Network packets that were refused", ("reason",)),
     "quarantined_total": ("Instances that were put aside on arrival", ("reason",)),
+    "refusals_total": ("Senders that were refused", ("reason",)),
     "store_bytes_total": ("Bytes of instances received", ("ae",)),
     "store_failures_total": ("Instances that could not be made durable", ("reason",)),
     "store_requests_total": ("C-STORE requests answered", ("ae", "status")),
+    "tls_reloads_total": ("Changed TLS files that were loaded, or not", ("section", "result")),
 }
 
 _HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {

@@ -32,7 +32,9 @@ from node.sending.c_store import CStoreSender, Peer
 from node.sending.courier import Courier
 from node.sending.folder import FolderSender
 from node.sending.outcome import Sender
+from node.sending.peer_tls import PeerTls
 from node.timers import EXPIRY_TICK_S, Timers
+from node.tls import ReloadingContext, client_context, destination_files
 from node.version import node_version
 from node.worker import Worker
 
@@ -54,6 +56,7 @@ class Runtime:
 
     def __init__(self, settings: Settings, data_dir: DataDir, meter: Meter | None = None) -> None:
         self.settings = settings
+        self._meter = meter
         self.data_dir = data_dir
         self.clock = SteadyClock()
         pairing = settings.pairing
@@ -163,7 +166,7 @@ class Runtime:
         return Courier(
             self.ledger,
             destination.name,
-            _sender(destination, self.settings.node.ae_title),
+            _sender(destination, self.settings.node.ae_title, self._meter),
             self.data_dir.path,
             clock=self.clock,
             policy=policy,
@@ -208,15 +211,28 @@ def build_pipeline(
     )
 
 
-def _sender(destination: Destination, ae_title: str) -> Sender:
+def _sender(destination: Destination, ae_title: str, meter: Meter | None) -> Sender:
     if isinstance(destination, CStoreDestination):
         return CStoreSender(
             Peer(destination.host, destination.port, destination.ae_title, destination.timeout_s),
             ae_title,
+            tls=_peer_tls(destination, meter),
             sr_sop_class=destination.sr_sop_class,
             capture_transfer_syntax=destination.capture_transfer_syntax,
         )
     return FolderSender(destination.path)
+
+
+def _peer_tls(destination: CStoreDestination, meter: Meter | None) -> PeerTls | None:
+    tls = destination.tls
+    if not tls.enabled:
+        return None
+    context = ReloadingContext(
+        destination_files(destination),
+        lambda files: client_context(files, check_server_name=tls.check_server_name),
+        meter,
+    )
+    return PeerTls(context, tls.server_name or destination.host)
 
 
 def _scratch(data_dir: DataDir, needed_bytes: int) -> Path:

@@ -141,6 +141,11 @@ class NodeProcess:
         """Whether the node's control process runs."""
         return self._process is not None and self._process.poll() is None
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the node's control process."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self) -> int:
         """Ask the node to end as an operator does, and return its exit status."""
         assert self._process is not None

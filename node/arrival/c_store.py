@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -22,6 +23,9 @@ from pynetdicom.presentation import (
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import AddressInformation
 
+from node.arrival.admission import Admission
+from node.arrival.connection import Connection
+from node.arrival.doorkeeper import Doorkeeper
 from node.arrival.guard import GuardLimits, StoreAssociation
 from node.arrival.header import Header
 from node.arrival.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -31,8 +35,10 @@ from node.arrival.meter import Meter, NoMeter
 from node.arrival.prescan import DEFLATED, ScanLimits
 from node.arrival.spool import Spool
 from node.arrival.waiting_room import Slots, WaitingRoom
-from node.config import ListenSettings
+from node.audit import AuditTrail
+from node.config_listen import ListenSettings, ListenTlsSettings
 from node.errors import ConfigurationError
+from node.tls import ReloadingContext, TlsFiles, listen_files, server_context
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +52,7 @@ _STORAGE_CLASSES = frozenset(
 )
 _TRANSFER_SYNTAXES = frozenset(str(uid) for uid in ALL_TRANSFER_SYNTAXES) - DEFLATED
 _DRAIN_POLL_S = 0.02
+_PLAIN, _TLS = "plain", "tls"
 
 
 def is_storage_class(uid: str) -> bool:
@@ -89,16 +96,22 @@ class Listener:
         self._slots = Slots(settings.max_associations)
         self._associations: set[StoreAssociation] = set()
         self._lock = threading.Lock()
-        self._room: WaitingRoom | None = None
-        self._address: tuple[str, int] | None = None
+        self._rooms: list[WaitingRoom] = []
+        self._addresses: dict[str, tuple[str, int]] = {}
+        self._admission = Admission(settings, ae_title)
+        self._audit = AuditTrail(self._meter)
+        self._tls: ReloadingContext | None = None
         self._ae = self._application_entity(ae_title)
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port that it listens on; the port is the real one when 0 was asked for."""
-        if self._address is None:
-            raise RuntimeError("the listener was not started")
-        return self._address
+        """Host and port of the plain listener; the port is the real one when 0 was asked for."""
+        return self._address_of(_PLAIN)
+
+    @property
+    def tls_address(self) -> tuple[str, int]:
+        """Host and port of the TLS listener."""
+        return self._address_of(_TLS)
 
     def start(self) -> None:
         """Listen; connections are accepted when this returns.
@@ -106,26 +119,63 @@ class Listener:
         Raises
         ------
         ConfigurationError
-            The address can't be listened on.
+            An address can't be listened on, or the TLS files can't be used.
         """
         _quieten_libraries()
         settings = self._settings
+        if settings.tls.enabled:
+            self._tls = ReloadingContext(
+                listen_files(settings.tls), lambda files: _context(settings.tls, files), self._meter
+            )
         try:
-            listening = _listen(settings.host, settings.port)
+            if settings.plain:
+                self._open(_PLAIN, settings.port, None)
+            if settings.tls.enabled:
+                self._open(_TLS, settings.tls.port, self._tls)
+        except ConfigurationError:
+            self._close_rooms()
+            raise
+
+    def refresh_tls(self, *, force: bool = False) -> None:
+        """Use new TLS files for further connections, if the files have changed.
+
+        Parameters
+        ----------
+        force
+            Load them even if they seem unchanged.
+        """
+        if self._tls is not None:
+            self._tls.refresh(force=force)
+
+    def _open(self, name: str, port: int, tls: ReloadingContext | None) -> None:
+        settings = self._settings
+        try:
+            listening = _listen(settings.host, port)
         except OSError as error:
             raise ConfigurationError(
-                [f"listen: can't listen on {settings.host}:{settings.port}: {error.strerror}"]
+                [f"listen: can't listen on {settings.host}:{port}: {error.strerror}"]
             ) from error
-        self._address = listening.getsockname()[:2]
-        self._room = WaitingRoom(
+        self._addresses[name] = address = listening.getsockname()[:2]
+        room = WaitingRoom(
             listening,
+            Doorkeeper(self._admission, self._audit, address[1], tls),
             self._slots,
             self._enter,
             self._meter,
             association_deadline_s=settings.association_deadline_s,
             max_pending_per_address=settings.max_pending_per_address,
         )
-        self._room.start()
+        self._rooms.append(room)
+        room.start()
+
+    def _address_of(self, name: str) -> tuple[str, int]:
+        if name not in self._addresses:
+            raise RuntimeError("the listener was not started, or does not listen there")
+        return self._addresses[name]
+
+    def _close_rooms(self) -> None:
+        while self._rooms:
+            self._rooms.pop().close()
 
     def stop(self, drain_s: float = 10.0) -> None:
         """Accept nobody any more, let running C-STOREs end, then close every association.
@@ -135,10 +185,7 @@ class Listener:
         drain_s
             After this time the running ones are cut off, too; their senders get no success.
         """
-        if self._room is None:
-            return
-        self._room.close()
-        self._room = None
+        self._close_rooms()
         deadline = time.monotonic() + drain_s
         while associations := self._running():
             is_late = time.monotonic() > deadline
@@ -172,22 +219,20 @@ class Listener:
         ae.acse_timeout = settings.association_deadline_s
         ae.dimse_timeout = settings.idle_timeout_s
         ae.network_timeout = settings.idle_timeout_s
-        ae.require_called_aet = settings.require_called_ae_title
-        ae.require_calling_aet = list(settings.calling_ae_titles)
         return ae
 
-    def _enter(self, sock: socket.socket, address: tuple[str, int], request: bytes) -> None:
+    def _enter(self, connection: Connection, address: tuple[str, int], request: bytes) -> None:
         try:
-            self._begin(sock, address, request)
+            self._begin(connection, address, request)
         except (OSError, RuntimeError) as error:  # The peer has gone, or no thread can be had.
             _log.warning("an association could not begin: %s", type(error).__name__)
             self._slots.give()
-            sock.close()
+            connection.close()
 
-    def _begin(self, sock: socket.socket, address: tuple[str, int], request: bytes) -> None:
+    def _begin(self, connection: Connection, address: tuple[str, int], request: bytes) -> None:
         assoc = StoreAssociation(
             self._ae,
-            sock,
+            connection,
             request,
             self._limits,
             self._intake,
@@ -197,7 +242,7 @@ class Listener:
         acceptor = assoc.acceptor
         acceptor.maximum_length = self._ae.maximum_pdu_size
         acceptor.ae_title = self._ae.ae_title
-        acceptor.address_info = AddressInformation(*self.address)
+        acceptor.address_info = AddressInformation(*connection.sock.getsockname()[:2])
         acceptor.implementation_class_uid = self._ae.implementation_class_uid
         acceptor.implementation_version_name = self._ae.implementation_version_name
         assoc.requestor.address_info = AddressInformation(*address)
@@ -290,6 +335,10 @@ def _on_sop_common(event: evt.Event) -> dict[UID, SOPClassCommonExtendedNegotiat
             item.service_class_uid = _STORAGE_SERVICE
             items[uid] = item
     return items
+
+
+def _context(settings: ListenTlsSettings, files: TlsFiles) -> ssl.SSLContext:
+    return server_context(files, require_client_certificate=settings.require_client_certificate)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -32,6 +32,7 @@ from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket
 
+from node.arrival.connection import Connection
 from node.arrival.incoming import IncomingDataset, ProtocolViolationError
 from node.arrival.intake import Intake, StoreRequest, StoreStatus
 from node.arrival.meter import Meter
@@ -57,17 +58,11 @@ _NO_UID = "2.25.0"
 
 @dataclass(frozen=True, slots=True)
 class GuardLimits:
-    """What a peer may do.
+    """What a peer may do."""
 
-    Attributes
-    ----------
-    max_pdu_bytes
-        As negotiated: PS3.8 Annex D.1, the variable field of a P-DATA-TF.
-    pdu_deadline_s
-        From the first byte of a PDU to its last, and for each PDU that is sent.
-    """
-
+    #: As negotiated: PS3.8 Annex D.1, the variable field of a P-DATA-TF.
     max_pdu_bytes: int
+    #: From the first byte of a PDU to its last, and for each PDU that is sent.
     pdu_deadline_s: float
 
 
@@ -83,19 +78,20 @@ class GuardedSocket(AssociationSocket):
     def __init__(
         self,
         assoc: Association,
-        sock: socket.socket,
+        connection: Connection,
         request: bytes,
         limits: GuardLimits,
         meter: Meter,
     ) -> None:
+        sock = connection.sock
         super().__init__(assoc, client_socket=sock)
-        sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._request = request
         self._limits = limits
         self._meter = meter
         self._sock = sock
+        self._connection = connection
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._wake_lock = threading.Lock()
         self._poll = select.poll()
@@ -113,7 +109,7 @@ class GuardedSocket(AssociationSocket):
         if self.socket is None or not self._is_connected:
             time.sleep(0.001)
             return False
-        if self._request:
+        if self._request or self._connection.has_buffered():
             return True
         is_due = self.event_queue.qsize() or self.provider_queue.qsize()
         patience_s = _PATIENCE_S if self.is_quiet() else _BUSY_PATIENCE_S
@@ -121,7 +117,7 @@ class GuardedSocket(AssociationSocket):
         if self._wake_fd in found:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake_fd)
-        return self._sock.fileno() in found
+        return self._sock.fileno() in found and self._connection.has_data()
 
     def wake(self) -> None:
         """Let :attr:`ready` return; from any thread."""
@@ -136,7 +132,10 @@ class GuardedSocket(AssociationSocket):
             if self._wake_fd >= 0:
                 os.close(self._wake_fd)
                 self._wake_fd = -1
-        self._sock.close()
+        self._connection.close()
+
+    def _shutdown_socket(self) -> None:
+        self._connection.close()
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read a PDU's header, then its body, as the caller asks for the one and the other.
@@ -174,12 +173,12 @@ class GuardedSocket(AssociationSocket):
         rest = memoryview(bytestream)
         while rest:
             try:
-                rest = rest[self._sock.send(rest) :]
-            except BlockingIOError:
-                if not self._wait(select.POLLOUT, deadline):
-                    break
+                count = self._connection.write(rest)
             except OSError:
                 break
+            if count == 0 and not self._wait(deadline):
+                break
+            rest = rest[count:]
         if rest:
             self._is_cut = True
             self.event_queue.put("Evt17")
@@ -190,13 +189,13 @@ class GuardedSocket(AssociationSocket):
         at = 0
         while at < nr_bytes:
             try:
-                count = self._sock.recv_into(view[at:])
-            except BlockingIOError:
-                if self._wait(select.POLLIN, self._deadline):
+                count = self._connection.read_into(view[at:])
+            except OSError:
+                count = 0
+            if count is None:
+                if self._wait(self._deadline):
                     continue
                 self._meter.count("pdu_rejected_total", reason="deadline")
-                count = 0
-            except OSError:
                 count = 0
             if count == 0:
                 self._is_cut = True
@@ -214,9 +213,11 @@ class GuardedSocket(AssociationSocket):
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return data
 
-    def _wait(self, events: int, deadline: float) -> bool:
+    def _wait(self, deadline: float) -> bool:
         poll = select.poll()
-        poll.register(self._sock, events)
+        poll.register(
+            self._sock, select.POLLOUT if self._connection.waits_for_room else select.POLLIN
+        )
         return bool(poll.poll(max(0.0, (deadline - time.monotonic()) * 1000.0)))
 
 
@@ -324,7 +325,7 @@ class StoreAssociation(Association):
     Parameters
     ----------
     request
-        The whole A-ASSOCIATE-RQ PDU that was read from ``sock``.
+        The whole A-ASSOCIATE-RQ PDU that was read from ``connection``.
     on_end
         Called once, when the association's thread ends.
     """
@@ -332,7 +333,7 @@ class StoreAssociation(Association):
     def __init__(
         self,
         ae: ApplicationEntity,
-        sock: socket.socket,
+        connection: Connection,
         request: bytes,
         limits: GuardLimits,
         intake: Intake,
@@ -343,7 +344,7 @@ class StoreAssociation(Association):
         self.name = "dicom-association"
         self._is_serving = False
         self.dimse: StoreProvider = StoreProvider(self, intake, meter)
-        self._guarded = GuardedSocket(self, sock, request, limits, meter)
+        self._guarded = GuardedSocket(self, connection, request, limits, meter)
         self._guarded.is_quiet = lambda: not self._is_serving
         self.set_socket(self._guarded)
         checkpoint = _Checkpoint()
@@ -355,7 +356,7 @@ class StoreAssociation(Association):
         self.dul._run_loop_delay = 0.0  # It waits in the socket's ``ready``.
         self.dul.daemon = True
         self.network_timeout_response = "A-ABORT"
-        self._raw_socket = sock
+        self._connection = connection
         self._on_end = on_end
 
     @property
@@ -375,8 +376,7 @@ class StoreAssociation(Association):
             super().run_reactor()
         finally:
             self.dul.kill_dul()
-            with contextlib.suppress(OSError):
-                self._raw_socket.shutdown(socket.SHUT_RDWR)
+            self._connection.cut()
             if self.dul.is_alive():
                 self.dul.join(timeout=5.0)
             self._guarded.close_for_good()
@@ -392,8 +392,7 @@ class StoreAssociation(Association):
 
     def cut(self) -> None:
         """End the connection at once, from another thread."""
-        with contextlib.suppress(OSError):
-            self._raw_socket.shutdown(socket.SHUT_RDWR)
+        self._connection.cut()
 
     def dismiss(self) -> None:
         """Close an association that never started."""

@@ -1,7 +1,8 @@
-"""Holds connections back until each has sent a whole A-ASSOCIATE-RQ.
+"""Holds connections back until each has sent a whole A-ASSOCIATE-RQ and may send.
 
-One thread and a few bytes per visitor: silence, dribble, absurd lengths and other protocols cost no
-thread, and can't keep real senders out. Only who has asked for an association gets one.
+One thread for a port and a few bytes per visitor: silence, dribble, absurd lengths, other protocols
+and endless TLS handshakes cost no thread, and can't keep real senders out. Only who has asked for
+an association, and may have one, gets a slot.
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock, Thread
 
+from node.arrival.admission import SHORTEST_REQUEST_BYTES
+from node.arrival.connection import Connection
+from node.arrival.doorkeeper import Doorkeeper
 from node.arrival.meter import Meter
 
 _HEADER = struct.Struct(">BxI")  # PS3.8 section 9.3.1: type, reserved, length
@@ -27,10 +32,9 @@ _ACCEPTS_PER_ROUND = 32
 
 # PS3.8 section 9.3.8: provider-initiated abort, reason "unexpected PDU".
 _ABORT = bytes.fromhex("07000000000400000202")
-# PS3.8 section 9.3.4: rejected-transient, by the provider (presentation), local limit exceeded.
-_REJECT_BUSY = bytes.fromhex("03000000000400020302")
+_READ_BYTES = 1 << 16
 
-Enter = Callable[[socket.socket, tuple[str, int], bytes], None]
+Enter = Callable[[Connection, tuple[str, int], bytes], None]
 
 
 class Slots:
@@ -57,11 +61,17 @@ class Slots:
 
 @dataclass(eq=False, slots=True)
 class _Visitor:
-    sock: socket.socket
+    connection: Connection
     address: tuple[str, int]
     deadline: float
+    is_greeted: bool = False
     wanted_bytes: int = _HEADER.size
     received: bytearray = field(default_factory=bytearray)
+
+    @property
+    def progress(self) -> int:
+        """How far it has come; who has not come far makes room first."""
+        return self.is_greeted + bool(self.received)
 
 
 class WaitingRoom:
@@ -71,6 +81,8 @@ class WaitingRoom:
     ----------
     listening
         Bound and listening; closed at :meth:`close`.
+    doorkeeper
+        Says what a connection speaks, and who may enter.
     slots
         A visitor enters only with a slot, which whoever lets it in must give back; without one it
         is rejected for now.
@@ -86,6 +98,7 @@ class WaitingRoom:
     def __init__(
         self,
         listening: socket.socket,
+        doorkeeper: Doorkeeper,
         slots: Slots,
         enter: Enter,
         meter: Meter,
@@ -94,6 +107,7 @@ class WaitingRoom:
         max_pending_per_address: int,
     ) -> None:
         self._listening = listening
+        self._doorkeeper = doorkeeper
         self._slots = slots
         self._enter = enter
         self._meter = meter
@@ -119,7 +133,7 @@ class WaitingRoom:
         self._thread.join()
         for visitor in list(self._visitors):
             self._leave(visitor)
-            visitor.sock.close()
+            visitor.connection.close()
         for each in (self._listening, self._wake_read, self._wake_write):
             each.close()
         self._selector.close()
@@ -152,11 +166,16 @@ class WaitingRoom:
                 self._meter.count("accept_failures_total")
                 time.sleep(0.01)
                 return
-            sock.setblocking(False)
+            try:
+                connection = self._doorkeeper.receive(sock)
+            except OSError:  # It has gone already.
+                self._meter.count("accept_failures_total")
+                sock.close()
+                continue
             self._make_room(address[0])
-            visitor = _Visitor(sock, address[:2], time.monotonic() + self._deadline_s)
+            visitor = _Visitor(connection, address[:2], time.monotonic() + self._deadline_s)
             self._visitors[visitor] = None
-            self._selector.register(sock, selectors.EVENT_READ, visitor)
+            self._selector.register(connection.sock, selectors.EVENT_READ, visitor)
 
     def _make_room(self, host: str) -> None:
         neighbours = [each for each in self._visitors if each.address[0] == host]
@@ -165,38 +184,73 @@ class WaitingRoom:
                 return
             neighbours = list(self._visitors)
         # The oldest silent one; min() takes the first of equals.
-        self._send_away(min(neighbours, key=lambda each: bool(each.received)), "crowded")
+        self._send_away(min(neighbours, key=lambda each: each.progress), "crowded")
 
     def _read(self, visitor: _Visitor) -> None:
-        missing = visitor.wanted_bytes - len(visitor.received)
+        if not visitor.is_greeted and not self._shake_hands(visitor):
+            return
+        # To the end of what is there: of bytes that TLS holds already the selector knows nothing.
+        while visitor in self._visitors:
+            missing = visitor.wanted_bytes - len(visitor.received)
+            part = bytearray(min(missing, _READ_BYTES))
+            try:
+                count = visitor.connection.read_into(memoryview(part))
+            except OSError:
+                count = 0
+            if count is None:
+                self._watch(visitor)
+                return
+            if count == 0:
+                self._send_away(visitor, "closed")
+                return
+            visitor.received += part[:count]
+            self._look_at(visitor)
+
+    def _shake_hands(self, visitor: _Visitor) -> bool:
         try:
-            data = visitor.sock.recv(min(missing, 1 << 16))
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        if not data:
+            visitor.is_greeted = visitor.connection.shake_hands()
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError):
             self._send_away(visitor, "closed")
+        except ssl.SSLError as error:
+            self._doorkeeper.tls_failed(error, visitor.address[0])
+            self._send_away(visitor, "tls")
+        except (OSError, ValueError):
+            self._send_away(visitor, "closed")
+        else:
+            self._watch(visitor)
+        return visitor.is_greeted
+
+    def _watch(self, visitor: _Visitor) -> None:
+        is_full = visitor.connection.waits_for_room
+        events = selectors.EVENT_WRITE if is_full else selectors.EVENT_READ
+        sock = visitor.connection.sock
+        if self._selector.get_key(sock).events != events:
+            self._selector.modify(sock, events, visitor)
+
+    def _look_at(self, visitor: _Visitor) -> None:
+        if len(visitor.received) < visitor.wanted_bytes:
             return
-        visitor.received += data
-        if len(visitor.received) == _HEADER.size == visitor.wanted_bytes:
-            kind, length = _HEADER.unpack(visitor.received)
-            if kind != _ASSOCIATE_RQ:
-                self._send_away(visitor, "not_an_association", _ABORT)
-                return
-            if not 0 < length <= MAX_REQUEST_BYTES:
-                self._send_away(visitor, "request_too_long", _ABORT)
-                return
-            visitor.wanted_bytes += length
-        elif len(visitor.received) == visitor.wanted_bytes:
+        if visitor.wanted_bytes > _HEADER.size:
             self._let_in(visitor)
+            return
+        kind, length = _HEADER.unpack(visitor.received)
+        visitor.wanted_bytes += length
+        if kind != _ASSOCIATE_RQ or visitor.wanted_bytes < SHORTEST_REQUEST_BYTES:
+            self._send_away(visitor, "not_an_association", _ABORT)
+        elif length > MAX_REQUEST_BYTES:
+            self._send_away(visitor, "request_too_long", _ABORT)
 
     def _let_in(self, visitor: _Visitor) -> None:
-        if not self._slots.take():
-            self._send_away(visitor, "local_limit", _REJECT_BUSY)
-            return
-        self._leave(visitor)
-        self._enter(visitor.sock, visitor.address, bytes(visitor.received))
+        connection, host, request = visitor.connection, visitor.address[0], bytes(visitor.received)
+        refusal = self._doorkeeper.refusal(request, host, connection)
+        if refusal is not None:
+            self._send_away(visitor, "rejected", refusal.pdu)
+        elif not self._slots.take():
+            refusal = self._doorkeeper.no_slot(request, host, connection)
+            self._send_away(visitor, refusal.reason, refusal.pdu)
+        else:
+            self._leave(visitor)
+            self._enter(connection, visitor.address, request)
 
     def _close_late(self) -> None:
         now = time.monotonic()
@@ -207,13 +261,12 @@ class WaitingRoom:
 
     def _leave(self, visitor: _Visitor) -> None:
         del self._visitors[visitor]
-        self._selector.unregister(visitor.sock)
+        self._selector.unregister(visitor.connection.sock)
 
     def _send_away(self, visitor: _Visitor, reason: str, farewell: bytes = b"") -> None:
         self._leave(visitor)
         self._meter.count("associations_total", result=reason)
         with contextlib.suppress(OSError):  # It may have gone; then nothing need be said.
             if farewell:
-                visitor.sock.send(farewell)
-            visitor.sock.shutdown(socket.SHUT_RDWR)
-        visitor.sock.close()
+                visitor.connection.write(farewell)
+        visitor.connection.close()

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from node.commands.check_tls import tls_problems, tls_warnings
 from node.commands.console import plain, stdout, table
 from node.config import CStoreDestination, Destination, Settings, load_settings
+from node.config_listen import ListenSettings
 from node.config_problems import unknown_key
 from node.errors import ConfigurationError
 
@@ -44,6 +46,9 @@ def check_config(path: Path) -> int:
     except ConfigurationError as error:
         show_problems(console, path, error.problems)
         return 2
+    if problems := tls_problems(settings):
+        show_problems(console, path, problems)
+        return 2
     _show_settings(console, path, settings)
     return 0
 
@@ -75,8 +80,27 @@ def weights_problems(settings: Settings) -> list[str]:
 def place(destination: Destination) -> str:
     """Where a destination is, for people."""
     if isinstance(destination, CStoreDestination):
-        return f"{destination.ae_title} at {destination.host}:{destination.port}"
+        tls = " over TLS" if destination.tls.enabled else ""
+        return f"{destination.ae_title} at {destination.host}:{destination.port}{tls}"
     return str(destination.path)
+
+
+def _doors(listen: ListenSettings) -> str:
+    return " and ".join(
+        f"{listen.host}:{port}{' (TLS)' if key.endswith('tls.port') else ''}"
+        for key, port in listen.ports.items()
+    )
+
+
+def _senders(listen: ListenSettings) -> list[str]:
+    """Each title that may send, with what it must show."""
+    named = [*listen.calling_ae_titles]
+    for sender in listen.sender:
+        where = f" from {', '.join(sender.addresses)}" if sender.addresses else ""
+        named.append(
+            f"{sender.ae_title}{where}{' with its certificate' * sender.names_certificate}"
+        )
+    return named
 
 
 def _finding_problems(path: Path) -> list[str]:
@@ -107,8 +131,8 @@ def _show_settings(console: Console, path: Path, settings: Settings) -> None:
     listen, page = settings.listen, settings.status_page
     served = f"http://{page.host}:{page.port}" if page.enabled else "off"
     rows = [
-        ("listens as", f"{settings.node.ae_title} on {listen.host}:{listen.port}"),
-        ("takes from", ", ".join(listen.calling_ae_titles) or "anyone"),
+        ("listens as", f"{settings.node.ae_title} on {_doors(listen)}"),
+        ("takes from", ", ".join(_senders(listen)) or "anyone"),
         ("keeps data in", settings.node.data_dir),
         ("device", settings.node.device),
         ("study complete", f"after {settings.grouping.quiet_s:g} s without arrivals"),
@@ -117,7 +141,7 @@ def _show_settings(console: Console, path: Path, settings: Settings) -> None:
     ]
     console.print(plain(f"{path} is valid."))
     console.print(table("", ("", ""), rows))
-    for problem in weights_problems(settings):
+    for problem in (*tls_warnings(settings), *weights_problems(settings)):
         console.print(plain(problem), soft_wrap=True)
     if not settings.destination:
         console.print(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from node.arrival.c_store import Listener
 from node.arrival.spool import Spool
-from node.config import ListenSettings
+from node.config_listen import ListenSettings
 from node.ledger_records import Arrival
 from node.ledger_states import ArrivalOutcome
 

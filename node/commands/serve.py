@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import queue
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from node.arrival.c_store import Listener
 from node.commands.check_config import read_settings
+from node.commands.check_tls import tls_problems, tls_warnings
 from node.commands.console import stderr
 from node.commands.operator import request_box
 from node.config import CStoreDestination, Destination, Settings
@@ -23,27 +25,40 @@ from node.status_page.server import StatusServer
 from node.status_page.snapshot import Check, DestinationLabel, StatusSource
 from node.version import node_version
 
+_log = logging.getLogger(__name__)
+
+#: How often the TLS files are looked at.
+_TLS_LOOK_S = 2.0
+
 
 def serve(config: Path) -> int:
     """Run until SIGTERM or SIGINT.
+
+    SIGHUP loads the TLS files of the listener again.
 
     Returns
     -------
     The exit status: 0 after a drained end, 1 when the node can't start.
     """
     settings = read_settings(config)
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    problems = tls_problems(settings)
+    if problems:
+        raise ConfigurationError(problems)
+    # A queue and not an event: this one may be used inside a signal handler.
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda signum, _: signals.put(signum))
     with (
         DataDir(settings.node.data_dir) as data_dir,
         logging_to(data_dir.site_key(), settings.node.log_level),
     ):
-        return _run(settings, data_dir, ending)
+        return _run(settings, data_dir, signals)
 
 
-def _run(settings: Settings, data_dir: DataDir, ending: threading.Event) -> int:
+def _run(settings: Settings, data_dir: DataDir, signals: queue.SimpleQueue[int]) -> int:
     metrics = Metrics()
+    for warning in tls_warnings(settings):
+        _log.warning("a TLS file needs care", extra={"action": "tls_check", "reason": warning})
     runtime = Runtime(settings, data_dir, metrics)
     box = request_box(data_dir)
     box.sweep()
@@ -63,13 +78,24 @@ def _run(settings: Settings, data_dir: DataDir, ending: threading.Event) -> int:
         listener.start()
         page = _status_page(settings, runtime, metrics)
         stderr().print("ready")
-        ending.wait()
+        _wait_for_end(signals, listener)
     finally:
         listener.stop()
         if page is not None:
             page.stop()
         runtime.stop()
     return 0
+
+
+def _wait_for_end(signals: queue.SimpleQueue[int], listener: Listener) -> None:
+    """Wait for SIGTERM or SIGINT; meanwhile look for new TLS files now and then, and on SIGHUP."""
+    number = None
+    while number not in (signal.SIGTERM, signal.SIGINT):
+        try:
+            number = signals.get(timeout=_TLS_LOOK_S)
+        except queue.Empty:
+            number = None
+        listener.refresh_tls(force=number == signal.SIGHUP)
 
 
 def _status_page(settings: Settings, runtime: Runtime, metrics: Metrics) -> StatusServer | None:

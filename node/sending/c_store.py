@@ -35,6 +35,7 @@ from node.sending.outcome import (
     permanent,
     transient,
 )
+from node.sending.peer_tls import PeerTls
 from node.sending.transcode import CaptureSyntax, syntaxes_for, transcode
 
 SrSopClass = Literal["comprehensive_3d", "comprehensive"]
@@ -71,6 +72,8 @@ class CStoreSender:
         The destination.
     ae_title
         Our own.
+    tls
+        None for a plain connection.
     sr_sop_class
         ``comprehensive`` sends Comprehensive 3D SR as Comprehensive SR, for a PACS that does not
         know the former; ours have no 3D coordinates, so that only the SOP class differs.
@@ -83,10 +86,12 @@ class CStoreSender:
         peer: Peer,
         ae_title: str,
         *,
+        tls: PeerTls | None = None,
         sr_sop_class: SrSopClass = "comprehensive_3d",
         capture_transfer_syntax: CaptureSyntax = "jpeg",
     ) -> None:
         self._peer = peer
+        self._tls = tls
         self._sr_sop_class = sr_sop_class
         self._preferred = capture_transfer_syntax
         self._ae = AE(ae_title=ae_title)
@@ -183,10 +188,13 @@ class CStoreSender:
                 contexts=contexts,
                 ae_title=self._peer.ae_title,
                 evt_handlers=[(evt.EVT_CONN_OPEN, on_open), (evt.EVT_DATA_SENT, self._progress)],
+                tls_args=self._tls.begin() if self._tls is not None else None,
             )
         except OSError:
             return transient("the host's name can't be resolved", reachable=False)
         if not assoc.is_established:
+            if self._tls is not None and self._tls.failure:
+                return transient(self._tls.failure, reachable=False)
             return _refusal(assoc, connected)
         if not _pause_reactor(assoc):
             return transient("the destination closed the association at once")

@@ -10,26 +10,22 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom import Dataset
-from pydicom.uid import UID
 from pynetdicom import AE
 from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.dsutils import encode
 from pynetdicom.presentation import build_context
 
-from node.arrival.c_store import Listener, is_storage_class
-from node.arrival.identity import IMPLEMENTATION_CLASS_UID, patient_key
+from node.arrival.c_store import is_storage_class
+from node.arrival.identity import IMPLEMENTATION_CLASS_UID
 from node.arrival.part10 import read_head
 from node.arrival.prescan import DEFLATED
 from node.arrival.spool import Spool
-from node.config import ListenSettings
 from node.errors import ConfigurationError
 from node.ledger import Ledger
 from node.ledger_records import Arrival
@@ -54,6 +50,15 @@ from tests.dicom_wire import (
     status_of,
     store_command,
 )
+from tests.running_listener import (
+    Node,
+    Recorder,
+    listener_for,
+    running,
+    send,
+    small_ds,
+    wait_until,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = sorted([*ROOT.glob("sample_dicom/*.dcm"), *ROOT.glob("tests/data/*.dcm")])
@@ -63,104 +68,6 @@ pytestmark = [
     # pydicom warns about the samples' own oddities, in the sender's role.
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
-
-
-@dataclass
-class Recorder:
-    """Stands for the ledger, and can be made slow or broken."""
-
-    arrivals: list[tuple[Arrival, str | None]] = field(default_factory=list)
-    before: Callable[[], None] = lambda: None
-
-    def __call__(self, arrival: Arrival, reason: str | None) -> ArrivalOutcome:
-        self.before()
-        self.arrivals.append((arrival, reason))
-        return ArrivalOutcome.STORED
-
-    @property
-    def sop_instance_uids(self) -> list[str]:
-        return [arrival.sop_instance_uid for arrival, _ in self.arrivals]
-
-
-@dataclass
-class Node:
-    """A running listener."""
-
-    listener: Listener
-    data_dir: Path
-    recorder: Recorder
-    spool: Spool
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return self.listener.address
-
-    def parts(self) -> list[Path]:
-        return list((self.data_dir / "spool" / "in").iterdir())
-
-    def blobs(self) -> list[Path]:
-        return list((self.data_dir / "spool" / "obj").glob("*/*"))
-
-    def is_untouched(self) -> bool:
-        return not (self.parts() or self.blobs() or self.recorder.arrivals)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, timeout=5.0)
-
-    def associated(self, *contexts: str) -> socket.socket:
-        """A connection with an association whose context ids are 1, 3, ..."""
-        sock = self.connect()
-        proposed = [(2 * at + 1, uid, [IMPLICIT_LE]) for at, uid in enumerate(contexts)]
-        sock.sendall(associate_rq(proposed))
-        assert read_pdu(sock)[0] == ASSOCIATE_AC
-        return sock
-
-    def echo(self) -> bool:
-        ae = AE()
-        ae.acse_timeout = ae.dimse_timeout = 5.0
-        ae.add_requested_context(VERIFICATION)
-        assoc = ae.associate(*self.address)
-        if not assoc.is_established:
-            return False
-        status = assoc.send_c_echo()
-        assoc.release()
-        return "Status" in status and status.Status == 0
-
-
-@contextmanager
-def running(tmp_path: Path, reserve_bytes: int = 0, **settings: object) -> Iterator[Node]:
-    recorder = Recorder()
-    spool = Spool(tmp_path, reserve_bytes, max_object_bytes=16 << 20)
-    listener = listener_for(spool, recorder, **settings)
-    listener.start()
-    try:
-        yield Node(listener, tmp_path, recorder, spool)
-    finally:
-        listener.stop(drain_s=2.0)
-        assert listener.association_count == 0
-
-
-def listener_for(
-    spool: Spool, record: Callable[[Arrival, str | None], ArrivalOutcome], **settings: object
-) -> Listener:
-    # Port 0 asks the system for one; it is no setting that a site may have.
-    listen = ListenSettings.model_construct(
-        **{
-            **ListenSettings().model_dump(),
-            "port": 0,
-            "pdu_deadline_s": 1.5,
-            "association_deadline_s": 1.5,
-            **settings,
-        }
-    )
-    return Listener(
-        listen,
-        "CARDIONODE",
-        spool,
-        record,
-        is_own=lambda header: header.sop_instance_uid.startswith("2.25.9"),
-        patient_key=lambda patient, issuer: patient_key(b"site", patient, issuer),
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -175,41 +82,6 @@ def library_switches() -> Iterator[None]:
 def node(tmp_path: Path) -> Iterator[Node]:
     with running(tmp_path) as node:
         yield node
-
-
-def small_ds(sop_instance_uid: str, sop_class_uid: str = CT_IMAGE, patient: str = "P1") -> Dataset:
-    ds = Dataset()
-    ds.SOPClassUID = sop_class_uid
-    ds.SOPInstanceUID = sop_instance_uid
-    ds.StudyInstanceUID = "1.2.3.1"
-    ds.SeriesInstanceUID = "1.2.3.2"
-    ds.PatientID = patient
-    ds.Modality = "CT"
-    ds.file_meta = pydicom.dataset.FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = UID(IMPLICIT_LE)
-    return ds
-
-
-def send(address: tuple[str, int], *instances: Dataset) -> list[int]:
-    ae = AE(ae_title="ECHO1")
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10.0
-    for ds in instances:
-        ae.add_requested_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
-    assoc = ae.associate(*address)
-    assert assoc.is_established
-    statuses = []
-    for ds in instances:
-        status = assoc.send_c_store(ds)
-        statuses.append(int(status.Status) if "Status" in status else -1)
-    assoc.release()
-    return statuses
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def resident_bytes() -> int:

@@ -12,11 +12,13 @@ from pydantic import BaseModel
 
 from node.config import (
     CStoreDestination,
+    DestinationTlsSettings,
     FolderDestination,
     Settings,
     load_settings,
     parse_settings,
 )
+from node.config_listen import ListenTlsSettings, SenderSettings
 from node.errors import ConfigurationError
 
 EXAMPLE = Path("deploy/node.toml")
@@ -49,9 +51,22 @@ def test_example_documents_every_key(example: dict[str, Any]) -> None:
     for section, field in Settings.model_fields.items():
         if section != "destination":
             assert isinstance(field.annotation, type)
-            assert set(example[section]) == _keys(field.annotation), section
+            # A list of tables can't be shown empty; it is in a comment, and has its own test.
+            shown = set(example[section]) | ({"sender"} if section == "listen" else set())
+            assert shown == _keys(field.annotation), section
+    assert set(example["listen"]["tls"]) == _keys(ListenTlsSettings)
     by_kind = {entry["kind"]: set(entry) for entry in example["destination"]}
+    assert set(example["destination"][0]["tls"]) == _keys(DestinationTlsSettings)
     assert by_kind == {"c_store": _keys(CStoreDestination), "folder": _keys(FolderDestination)}
+
+
+def test_example_documents_a_sender() -> None:
+    _, _, rest = EXAMPLE.read_text(encoding="utf-8").partition("\n# [[listen.sender]]\n")
+    lines = rest.partition("\n\n")[0].splitlines()
+    shown = tomllib.loads("\n".join(line.removeprefix("# ") for line in lines))
+    assert set(shown) == _keys(SenderSettings)
+    shown["certificate_sha256"] = ["00" * 32]
+    assert SenderSettings.model_validate(shown).ae_title == "ECHO1"
 
 
 def test_example_shows_the_defaults(example: dict[str, Any], tmp_path: Path) -> None:
@@ -130,6 +145,55 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
 def test_problem(tmp_path: Path, text: str, problem: str) -> None:
     (found,) = _problems(tmp_path, text)
     assert problem in found
+
+
+TLS = "[listen.tls]\nenabled = true\n"
+SENDER = '[[listen.sender]]\nae_title = "E"\n'
+BOUND = SENDER + 'certificate_common_names = ["e"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[listen]\nplain = false\n", "listen: plain and tls.enabled are both false"),
+        ("[listen.tls]\nport = 0\n", "listen.tls.port: 0 is not allowed: 1 to 65535"),
+        ("[listen.tls]\nenable = true\n", "listen.tls.enable: there is no such key; did you mean"),
+        ("[listen]\ntls = true\n", "listen.tls: true is not allowed: a table"),
+        (TLS, "listen.tls.bound_certificates_only: no [[listen.sender]] names a certificate"),
+        (TLS + "port = 11112\n" + BOUND, "listen.tls.port: 11112 is listen.port already"),
+        (TLS + "port = 8042\n" + BOUND, "status_page.port: 8042 is listen.tls.port already"),
+        (BOUND, "listen.sender: a certificate is named, but listen.tls.enabled is false"),
+        ("[[listen.sender]]\n", "listen.sender.0.ae_title: this key is needed"),
+        (SENDER + "address = 3\n", "listen.sender.0.address: there is no such key; did you mean"),
+        (
+            SENDER + 'addresses = ["10.0.4.7/24"]\n',
+            "an IP address, or a network such as 10.0.4.0/24",
+        ),
+        (SENDER + 'addresses = ["pacs"]\n', 'listen.sender.0.addresses.0: "pacs" is not allowed'),
+        (SENDER + 'certificate_sha256 = ["ab"]\n', "a SHA-256 fingerprint: 64 hex digits"),
+        ('[listen]\ncalling_ae_titles = ["E "]\n' + SENDER, "has a [[listen.sender]] already"),
+        (PACS + 'ae_title = "P"\ntls.key = "k"\n', "certificate and key belong together"),
+        (
+            PACS + 'ae_title = "P"\ntls.kee = "k"\n',
+            "destination[pacs].tls.kee: there is no such key",
+        ),
+    ],
+)
+def test_problem_of_who_may_send(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = _problems(tmp_path, text)
+    assert problem in found
+
+
+def test_tls_paths_start_at_the_settings_file(tmp_path: Path) -> None:
+    pacs = PACS + 'ae_title = "P"\n[destination.tls]\nenabled = true\nca = "/etc/ca"\n'
+    settings = load_settings(_write(tmp_path, TLS + 'key = "k"\n' + BOUND + pacs))
+    assert settings.listen.tls.key == tmp_path / "k"
+    assert settings.listen.tls.certificate == tmp_path / "tls" / "node.crt"
+    (destination,) = settings.destination
+    assert isinstance(destination, CStoreDestination)
+    assert destination.tls.ca == Path("/etc/ca")
+    assert destination.tls.certificate is None
+    assert settings.listen.ports == {"listen.port": 11112, "listen.tls.port": 2762}
 
 
 def test_destinations_need_their_own_names(tmp_path: Path) -> None:

@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from node.arrival.admission import Admission
+from node.arrival.doorkeeper import Doorkeeper
 from node.arrival.meter import NoMeter
 from node.arrival.waiting_room import MAX_REQUEST_BYTES, Slots, WaitingRoom
+from node.audit import AuditTrail
+from node.config_listen import ListenSettings
 from tests.dicom_wire import (
     ABORT,
     ASSOCIATE_RJ,
@@ -53,8 +57,9 @@ def door() -> Iterator[Door]:
     entered: list[tuple[socket.socket, bytes]] = []
     room = WaitingRoom(
         listening,
+        Doorkeeper(Admission(ListenSettings(), "NODE"), AuditTrail(NoMeter()), address[1]),
         Slots(2),
-        lambda sock, _, data: entered.append((sock, data)),
+        lambda connection, _, data: entered.append((connection.sock, data)),
         NoMeter(),
         association_deadline_s=0.6,
         max_pending_per_address=4,
