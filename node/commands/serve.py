@@ -56,6 +56,7 @@ def _run(settings: Settings, data_dir: DataDir, ending: threading.Event) -> int:
         runtime.is_own,
         runtime.patient_key,
         meter=metrics,
+        desk=runtime.commitment_desk,
     )
     page: StatusServer | None = None
     runtime.start()

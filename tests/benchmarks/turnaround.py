@@ -29,7 +29,8 @@ from node.findings import FINDINGS
 from node.inference.messages import HostSettings
 from node.ledger import Ledger
 from node.ledger_records import StudyDetail
-from node.sending.c_store import CStoreSender, Peer
+from node.sending.association import Peer
+from node.sending.c_store import CStoreSender
 from node.sending.outcome import SendState
 from tests.benchmarks.bare import Bare
 from tests.benchmarks.stages import is_sent, stages

@@ -35,7 +35,8 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from node.ledger_records import StoredObject
-from node.sending.c_store import CStoreSender, Peer
+from node.sending.association import Peer
+from node.sending.c_store import CStoreSender
 from node.sending.outcome import SendOutcome, SendState
 from tests.sending_objects import capture, report
 
