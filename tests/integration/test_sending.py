@@ -284,12 +284,12 @@ def test_our_socket_does_not_wait_for_more_to_send(start: Start, tmp_path: Path)
     with sender(start()) as to_pacs:
         stored = report(tmp_path)
         to_pacs.send(stored, tmp_path / stored.path)
-        assert to_pacs._assoc is not None
-        transport = to_pacs._assoc.dul.socket
+        assert to_pacs._line._assoc is not None
+        transport = to_pacs._line._assoc.dul.socket
         assert transport is not None
         assert transport.socket is not None
         assert transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        answer = to_pacs._assoc.acceptor.primitive
+        answer = to_pacs._line._assoc.acceptor.primitive
         assert isinstance(answer, A_ASSOCIATE)
 
 
