@@ -281,9 +281,7 @@ def test_a_destination_that_is_no_longer_asked_owes_nothing(
         assert ledger.oldest_unfinished() == {}
 
 
-def test_a_clock_that_was_set_back_does_not_stretch_a_wait(
-    path: Path, clock: VirtualClock
-) -> None:
+def test_a_clock_that_was_set_back_does_not_stretch_a_wait(path: Path, clock: VirtualClock) -> None:
     with Ledger.open(path, clock) as ledger:
         queue(ledger, clock, objects(2))
         deliver(ledger)

@@ -162,10 +162,8 @@ def test_uids_that_are_none_are_refused(uid: str) -> None:
 def test_reasons() -> None:
     assert reason_words(0x0112) == "0x0112: no such object instance"
     assert reason_words(0x4711) == "0x4711: a reason that the standard does not know"
-    assert [c for c in (0x0110, 0x0112, 0x0119, 0x0122, 0x0131, 0x0213) if is_permanent_reason(c)] == [
-        0x0119,
-        0x0122,
-    ]
+    codes = (0x0110, 0x0112, 0x0119, 0x0122, 0x0131, 0x0213)
+    assert [code for code in codes if is_permanent_reason(code)] == [0x0119, 0x0122]
 
 
 def test_transaction_uids_are_valid_and_differ() -> None:
