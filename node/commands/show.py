@@ -182,5 +182,5 @@ def _commitment(delivery: DeliveryRow) -> str:
     if commitment.failure_reason is not None:
         said += f", {reason_words(commitment.failure_reason)}"
     if delivery.commit_failures:
-        said += f", in vain {delivery.commit_failures} times"
+        said += f", {delivery.commit_failures} in vain"
     return said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.sequence import Sequence
@@ -70,6 +70,11 @@ def encoded(ds: Dataset, implicit: bool) -> bytes:
     return data
 
 
+# the machine that runs this may be busy
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@UNHURRIED
 @given(
     transaction=UIDS,
     committed=st.lists(UIDS, max_size=5, unique=True),
@@ -115,6 +120,7 @@ def test_an_answer_to_nothing(implicit: bool) -> None:
         read_answer(b"", implicit=implicit)
 
 
+@UNHURRIED
 @given(
     cut=st.integers(0, 400),
     at=st.integers(0, 400),
@@ -132,6 +138,7 @@ def test_damaged_answers_are_refused_or_read(
         read_answer(bytes(data[: len(data) - cut % len(data)]), implicit=implicit)
 
 
+@UNHURRIED
 @given(data=st.binary(max_size=200), implicit=st.booleans())
 def test_any_bytes_are_refused_or_read(data: bytes, implicit: bool) -> None:
     with contextlib.suppress(BadObjectError):
