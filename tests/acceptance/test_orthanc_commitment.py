@@ -31,7 +31,7 @@ def node(tmp_path: Path, pacs: Orthanc) -> Iterator[NodeProcess]:
     process = NodeProcess(
         tmp_path,
         pacs.dicom_port,
-        {"grouping": {"quiet_s": 2.0}},
+        {"grouping": {"quiet_s": 2.0}, "findings": {"enabled": ["echo_view"]}},
         destination={
             "commitment": True,
             "commitment_wait_s": _WAIT_S,

@@ -185,7 +185,7 @@ def _send(path: Path, port: int) -> tuple[float, float]:
         outcome = sender.send(as_sent(path), path)
         acknowledged_at = time.time()
         # The last time that the association wrote to its socket: no public name is worth it.
-        last_byte_at = acknowledged_at - (time.monotonic() - sender._progress_at)
+        last_byte_at = acknowledged_at - (time.monotonic() - sender._line._progress_at)
     finally:
         sender.close()
     if outcome.state is not SendState.SENT:

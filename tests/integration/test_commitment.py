@@ -7,105 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from node.arrival.c_store import Listener
-from node.arrival.spool import Spool
-from node.commitment import random_uid
-from node.commitment_desk import CommitmentDesk
-from node.commitment_judge import CommitmentJudge
-from node.config import ListenSettings
-from node.ledger import Ledger
-from node.ledger_records import StoredObject
-from node.ledger_states import ArrivalOutcome
-from node.retry import RetryPolicy
-from node.sending.association import Peer
-from node.sending.c_store import CStoreSender, SrSopClass
-from node.sending.commitment import CommitmentRequester
-from node.sending.courier import Courier
-from node.sending.notary import Notary, Patience
-from tests.commitment_outbox import STUDY, queue, rows, states
+from tests.commitment_node import POLICY, WITHIN_S
+from tests.commitment_node import CommitmentNode as Node
+from tests.commitment_outbox import STUDY, rows, states
 from tests.committing_pacs import CommittingPacs
-from tests.node_process import wait_until
-from tests.sending_objects import capture, report
+from tests.node_process import free_port, wait_until
+from tests.orthanc import Orthanc
 
-POLICY = RetryPolicy(first_retry_s=0.2, max_retry_s=0.5, permanent_failures=2, attempts=3)
-WITHIN_S = 60.0
 FIRST, SECOND = f"{STUDY}.1", f"{STUDY}.2"
-
-
-class Clock:
-    """The real one, and what a test adds."""
-
-    def __init__(self) -> None:
-        self._at = 1_000_000.0
-        self.now = self._at
-
-    def __call__(self) -> float:
-        self.now += 0.05  # every look at it is later
-        return self.now
-
-
-class Node:
-    """Listener, ledger, courier and notary as the runtime puts them together, in short lives."""
-
-    def __init__(self, folder: Path, pacs: CommittingPacs) -> None:
-        self.folder = folder
-        self.pacs = pacs
-        self.clock = Clock()
-        self.linger_s = 20.0
-        self.timeout_s = 1e6
-        self.sr_sop_class: SrSopClass = "comprehensive_3d"
-        self.stored: list[StoredObject] = [report(folder, 1), capture(folder, 2)]
-
-    def start(self) -> None:
-        """Begin a life; the first one queues the objects."""
-        fresh = not (self.folder / "ledger.sqlite").exists()
-        self.ledger = Ledger.open(self.folder / "ledger.sqlite", self.clock)
-        if fresh:
-            queue(self.ledger, self.clock, self.stored)
-        self.ledger.recover()
-        self.ledger.commitments.recover(["pacs"])
-        judge = CommitmentJudge({"pacs": POLICY})
-        desk = CommitmentDesk(lambda answer: self.ledger.commitments.answered(answer, judge))
-        self.listener = Listener(
-            ListenSettings.model_construct(**{**ListenSettings().model_dump(), "port": 0}),
-            "CARDIONODE",
-            Spool(self.folder, 0, max_object_bytes=16 << 20),
-            lambda arrival, reason: ArrivalOutcome.STORED,
-            lambda header: False,
-            lambda patient_id, issuer: "",
-            desk=desk,
-        )
-        self.listener.start()
-        self.pacs.node_port = self.listener.address[1]
-        peer = Peer("127.0.0.1", self.pacs.port, "PACS", 10.0)
-        self.courier = Courier(
-            self.ledger,
-            "pacs",
-            CStoreSender(peer, "CARDIONODE", sr_sop_class=self.sr_sop_class),
-            self.folder,
-            clock=self.clock,
-            policy=POLICY,
-            idle_s=0.05,
-            commit_wait_s=0.0,
-        )
-        requester = CommitmentRequester(peer, "CARDIONODE", desk, sr_sop_class=self.sr_sop_class)
-        self.notary = Notary(
-            self.ledger.commitments, "pacs", requester, judge,
-            Patience(self.linger_s, self.timeout_s), random_uid, idle_s=0.05,
-        )  # fmt: skip
-        self.courier.start()
-        self.notary.start()
-
-    def stop(self) -> None:
-        """End this life."""
-        assert self.notary.stop(30.0)
-        assert self.courier.stop(30.0)
-        self.listener.stop(2.0)
-        self.ledger.close()
-
-    def wait_for(self, *expected: str) -> None:
-        """Wait until the deliveries are in these states."""
-        wait_until(lambda: states(self.ledger) == list(expected), WITHIN_S, f"{expected}")
 
 
 @pytest.fixture
@@ -118,7 +27,7 @@ def pacs() -> Iterator[CommittingPacs]:
 
 @pytest.fixture
 def node(tmp_path: Path, pacs: CommittingPacs) -> Iterator[Node]:
-    running = Node(tmp_path, pacs)
+    running = Node(tmp_path, pacs.port, on_listening=lambda port: setattr(pacs, "node_port", port))
     yield running
     running.stop()
 
@@ -252,7 +161,7 @@ def test_a_request_that_fails_for_now_is_repeated(node: Node, pacs: CommittingPa
 def test_a_pacs_without_the_service(tmp_path: Path) -> None:
     pacs = CommittingPacs()
     pacs.start(commits=False)
-    node = Node(tmp_path, pacs)
+    node = Node(tmp_path, pacs.port)
     node.start()
     try:
         node.wait_for("dead", "dead")
@@ -260,3 +169,23 @@ def test_a_pacs_without_the_service(tmp_path: Path) -> None:
     finally:
         node.stop()
         pacs.stop()
+
+
+def test_orthanc_commits_what_it_keeps(tmp_path: Path) -> None:
+    port = free_port()
+    orthanc = Orthanc(tmp_path / "orthanc", port)
+    orthanc.start()
+    node = Node(tmp_path, orthanc.dicom_port, port)
+    node.linger_s = 0.5
+    node.start(asks=False)
+    try:
+        node.wait_for("sent", "sent")
+        orthanc.delete(SECOND)
+        node.notary.start()
+        node.wait_for("committed", "committed")
+        assert set(orthanc.download(tmp_path / "received")) == {FIRST, SECOND}
+        said = [each.detail for each in node.ledger.events(STUDY) if each.what == "retry"]
+        assert said == ["not committed: 0x0112: no such object instance"]
+    finally:
+        node.stop()
+        orthanc.stop()
