@@ -20,10 +20,12 @@ PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"
 IMPLICIT_VR = "1.2.840.10008.1.2"
 EXPLICIT_VR = "1.2.840.10008.1.2.1"
 
-#: What an answer may be long: 10,000 references have 1.6 MB.
-MAX_ANSWER_BYTES = 4 << 20
+#: Objects in one request.
+MOST_REFERENCES = 500
+#: How long an answer may be: so many references have less than 100 kB.
+MAX_ANSWER_BYTES = 512 << 10
 #: Items of undefined length are passed more than once, and count each time.
-_MAX_ITEMS = 100_000
+_MAX_ITEMS = 20_000
 _MAX_DEPTH = 16
 _MAX_UID_BYTES = 64
 

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from node.commitment import MOST_REFERENCES
 from node.ledger_commitments import Commitment, Judge
 from node.sending.commitment import Requester
 from node.sending.outcome import SendState
 
-#: Objects in one request; their UIDs have some 100 kB.
-MOST_REFERENCES = 500
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 

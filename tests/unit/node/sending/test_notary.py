@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from node.commitment import MOST_REFERENCES
 from node.ledger_commitments import Commitment, Judge, Setback
 from node.retry import RetryDecision
 from node.sending.commitment import outcome_of_action_status
-from node.sending.notary import LONGEST_PAUSE_S, MOST_REFERENCES, Notary, Patience
+from node.sending.notary import LONGEST_PAUSE_S, Notary, Patience
 from node.sending.outcome import SendOutcome, SendState, permanent, sent, transient
 
 
