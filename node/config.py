@@ -144,6 +144,11 @@ class CStoreDestination(_AnyDestination):
     ae_title: AETitle
     timeout_s: Seconds = 30.0
     tls: DestinationTlsSettings = DestinationTlsSettings()
+    commitment: bool = False
+    commitment_wait_s: float = Field(default=10.0, ge=0, le=3600)
+    commitment_linger_s: float = Field(default=10.0, ge=0, le=600)
+    commitment_timeout_s: Seconds = 21_600.0
+    commitment_attempts: int = Field(default=3, ge=1, le=100)
 
 
 class FolderDestination(_AnyDestination):

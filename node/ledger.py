@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -26,6 +25,7 @@ from node import ledger_queues as queues
 from node import ledger_views as views
 from node.clock import SteadyClock
 from node.errors import LedgerWriteError
+from node.ledger_commitments import CommitmentBook
 from node.ledger_engine import open_readers, open_writer
 from node.ledger_records import (
     Arrival,
@@ -106,10 +106,7 @@ class Ledger:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
         self.close()
 
@@ -281,15 +278,17 @@ class Ledger:
         """Take the oldest object that is due at a destination; a study's objects in order."""
         return self._change(lambda tx: ledger_deliveries.claim_delivery(tx, destination, lease_s))
 
-    def delivery_sent(self, delivery: Delivery, note: str) -> None:
-        """The destination has answered success.
+    def delivery_sent(
+        self, delivery: Delivery, note: str, commit_wait_s: float | None = None
+    ) -> None:
+        """The destination has answered success; it is asked to commit after a wait, or never.
 
         Raises
         ------
         LeaseLostError
             The delivery is another sender's, or was stopped.
         """
-        self._change(lambda tx: ledger_deliveries.delivery_sent(tx, delivery, note))
+        self._change(lambda tx: ledger_deliveries.delivery_sent(tx, delivery, note, commit_wait_s))
 
     def delivery_retry(self, delivery: Delivery, reason: str, at: float, permanent: bool) -> None:
         """The attempt failed; `permanent` counts as a refusal for good.
@@ -312,6 +311,11 @@ class Ledger:
             As in :meth:`delivery_sent`.
         """
         self._change(lambda tx: ledger_deliveries.delivery_dead(tx, delivery, reason))
+
+    @property
+    def commitments(self) -> CommitmentBook:
+        """The requests for storage commitment, and their answers."""
+        return CommitmentBook(self._change)
 
     # ---- recovery and requests of the operator
 

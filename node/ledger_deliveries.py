@@ -159,9 +159,15 @@ def claim_delivery(tx: Transaction, destination: str, lease_s: float) -> Deliver
     return delivery
 
 
-def delivery_sent(tx: Transaction, delivery: Delivery, note: str) -> None:
-    """The destination has answered success."""
-    _move(tx, _held(tx, delivery), DeliveryState.SENT, note)
+def delivery_sent(
+    tx: Transaction, delivery: Delivery, note: str, commit_wait_s: float | None
+) -> None:
+    """The destination has answered success; it is asked for commitment after a wait, or never."""
+    commit_due_at = None if commit_wait_s is None else tx.now + commit_wait_s
+    move_delivery(
+        tx, _held(tx, delivery), DeliveryState.SENT, note,
+        sent_at=tx.now, commit_due_at=commit_due_at,
+    )  # fmt: skip
 
 
 def delivery_retry(
@@ -170,24 +176,24 @@ def delivery_retry(
     """The attempt failed; try again at a time."""
     row = _held(tx, delivery)
     refusals = row["permanent_refusals"] + (1 if permanent else 0)
-    _move(tx, row, DeliveryState.RETRY, reason, due_at=at, permanent_refusals=refusals)
+    move_delivery(tx, row, DeliveryState.RETRY, reason, due_at=at, permanent_refusals=refusals)
 
 
 def delivery_dead(tx: Transaction, delivery: Delivery, reason: str) -> None:
     """Give the delivery up."""
-    _move(tx, _held(tx, delivery), DeliveryState.DEAD, reason)
+    move_delivery(tx, _held(tx, delivery), DeliveryState.DEAD, reason)
 
 
 def stop_deliveries(tx: Transaction, study_uid: str, why: str) -> None:
     """Give up whatever of a study was not sent yet."""
     unsent = and_(deliveries.c.study_uid == study_uid, text(f"deliveries.{CLAIMABLE}"))
     for row in tx.connection.execute(select(deliveries).where(unsent)).mappings().all():
-        _move(tx, row, DeliveryState.DEAD, why)
+        move_delivery(tx, row, DeliveryState.DEAD, why)
 
 
 def revive_delivery(tx: Transaction, row: Row, why: str) -> None:
     """Send a dead delivery again, with all its attempts before it."""
-    _move(
+    move_delivery(
         tx,
         row,
         DeliveryState.WAITING,
@@ -195,6 +201,7 @@ def revive_delivery(tx: Transaction, row: Row, why: str) -> None:
         attempt=0,
         first_attempt_at=None,
         permanent_refusals=0,
+        commit_failures=0,
         due_at=tx.now,
     )
 
@@ -207,11 +214,14 @@ def requeue_deliveries(tx: Transaction, expired_at: float | None, why: str) -> i
     rows = tx.connection.execute(select(deliveries).where(gone)).mappings().all()
     for row in rows:
         # Whether the object arrived is unknown; the same UID and bytes again are harmless.
-        _move(tx, row, DeliveryState.RETRY, why, due_at=tx.now)
+        move_delivery(tx, row, DeliveryState.RETRY, why, due_at=tx.now)
     return len(rows)
 
 
-def _move(tx: Transaction, row: Row, state: DeliveryState, reason: str, **values: Any) -> None:
+def move_delivery(
+    tx: Transaction, row: Row, state: DeliveryState, reason: str, **values: Any
+) -> None:
+    """Enter a state; whoever held the delivery has lost it."""
     tx.connection.execute(
         update(deliveries)
         .where(deliveries.c.id == row["id"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, case, func, select
+from sqlalchemy import Connection, and_, case, func, select, text
 
 from node.ledger_states import DeliveryState, JobKind, JobState
-from node.ledger_tables import deliveries, jobs
+from node.ledger_tables import COMMITMENT_OPEN, commitments, deliveries, jobs
 
 _JOB_UNFINISHED = (JobState.WAITING, JobState.RUNNING, JobState.RETRY)
 _DELIVERY_UNFINISHED = (DeliveryState.WAITING, DeliveryState.RETRY)
@@ -40,7 +40,8 @@ def oldest_unfinished(connection: Connection) -> dict[str, float]:
 
     Returns
     -------
-    Epoch seconds by queue: ``analyse``, ``report``, ``delivery to pacs``; empty queues are absent.
+    Epoch seconds by queue: ``analyse``, ``report``, ``delivery to pacs``,
+    ``commitment by pacs``; empty queues are absent.
     """
     by_kind = (
         select(jobs.c.kind, func.min(jobs.c.created_at))
@@ -55,6 +56,13 @@ def oldest_unfinished(connection: Connection) -> dict[str, float]:
     )
     for destination, since in connection.execute(by_destination):
         oldest[f"delivery to {destination}"] = since
+    asked = (
+        select(commitments.c.destination, func.min(commitments.c.asked_at))
+        .where(text(f"commitments.{COMMITMENT_OPEN}"))
+        .group_by(commitments.c.destination)
+    )
+    for destination, since in connection.execute(asked):
+        oldest[f"commitment by {destination}"] = since
     return oldest
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from node.ledger_states import (
+    CommitmentState,
     DeliveryState,
     DispositionState,
     InstanceState,
@@ -256,8 +257,35 @@ class ResultRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitmentRow:
+    """The last request for storage commitment that named a delivery, as an onlooker sees it.
+
+    Attributes
+    ----------
+    ended_at
+        When it was answered or given up, None while it waits.
+    failure_reason
+        Why the object is not committed (0008,1197); None when the destination did not say.
+    """
+
+    transaction_uid: str
+    state: CommitmentState
+    asked_at: float
+    ended_at: float | None
+    failure_reason: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """A delivery as an onlooker sees it; ``reason`` is the last answer or error."""
+    """A delivery as an onlooker sees it; ``reason`` is the last answer or error.
+
+    Attributes
+    ----------
+    commitment
+        None when it was not asked for.
+    commit_failures
+        How many requests for commitment were in vain since it was new.
+    """
 
     id: int
     destination: str
@@ -266,6 +294,8 @@ class DeliveryRow:
     attempt: int
     due_at: float
     reason: str
+    commitment: CommitmentRow | None = None
+    commit_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

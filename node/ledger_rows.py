@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from node.ledger_records import (
+    CommitmentRow,
     DeliveryRow,
     FindingOutcome,
     InstanceRow,
@@ -18,6 +19,7 @@ from node.ledger_records import (
     StudyRow,
 )
 from node.ledger_states import (
+    CommitmentState,
     DeliveryState,
     InstanceState,
     JobKind,
@@ -85,7 +87,18 @@ def job_row(row: Row) -> JobRow:
     )
 
 
-def delivery_row(row: Row, stored: StoredObject) -> DeliveryRow:
+def commitment_row(row: Row, failure_reason: int | None) -> CommitmentRow:
+    """Read a row of ``commitments``."""
+    return CommitmentRow(
+        transaction_uid=row["transaction_uid"],
+        state=CommitmentState(row["state"]),
+        asked_at=row["asked_at"],
+        ended_at=row["ended_at"],
+        failure_reason=failure_reason,
+    )
+
+
+def delivery_row(row: Row, stored: StoredObject, commitment: CommitmentRow | None) -> DeliveryRow:
     """Read a row of ``deliveries``."""
     return DeliveryRow(
         id=row["id"],
@@ -95,6 +108,8 @@ def delivery_row(row: Row, stored: StoredObject) -> DeliveryRow:
         attempt=row["attempt"],
         due_at=row["due_at"],
         reason=row["reason"],
+        commitment=commitment,
+        commit_failures=row["commit_failures"],
     )
 
 

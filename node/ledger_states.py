@@ -48,6 +48,24 @@ class DeliveryState(StrEnum):
     DEAD = "dead"  #: It was given up and is kept; `retry` sends it again.
 
 
+class CommitmentState(StrEnum):
+    """Where a request for storage commitment stands."""
+
+    ASKING = "asking"  #: It was written down; the destination may not have it yet.
+    ASKED = "asked"  #: The destination has accepted it and owes an answer.
+    ANSWERED = "answered"  #: The destination has said which objects it keeps.
+    UNANSWERED = "unanswered"  #: No answer came in time; one that comes still counts.
+    REFUSED = "refused"  #: It could not be asked; the reason says why.
+
+
+class AnswerOutcome(StrEnum):
+    """What recording an answer about storage commitment came to."""
+
+    TAKEN = "taken"  #: It is recorded.
+    REPEATED = "repeated"  #: The request was answered before; nothing was changed.
+    UNKNOWN = "unknown"  #: No request of this node has its transaction UID.
+
+
 class PairingState(StrEnum):
     """Where a pair of instances of two studies, or an instance that needs one, stands."""
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from node.ledger_states import (
+    CommitmentState,
     DeliveryState,
     InstanceState,
     JobKind,
@@ -30,11 +31,13 @@ from node.ledger_states import (
 )
 
 #: Revision of the newest migration; a test holds the two together.
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 
 # SQLite uses a partial index only for a query that repeats its condition word for word.
 JOB_UNFINISHED = "state IN ('waiting', 'running', 'retry')"
 CLAIMABLE = "state IN ('waiting', 'retry')"
+TO_COMMIT = "state = 'sent' AND commit_due_at IS NOT NULL"
+COMMITMENT_OPEN = "state IN ('asking', 'asked')"
 PAIRING_LIVE = "state IN ('waiting', 'paired', 'expired')"
 
 metadata = MetaData(
@@ -215,11 +218,41 @@ deliveries = Table(
     Column("first_attempt_at", Float),
     Column("permanent_refusals", Integer, nullable=False),
     Column("reason", String, nullable=False),
+    # of storage commitment: when it arrived, when to ask for it (None: not, or it was asked for),
+    # the last request that named it, and how many requests since it was new were in vain
+    Column("sent_at", Float),
+    Column("commit_due_at", Float),
+    Column("commitment_id", Integer),
+    Column("commit_failures", Integer, nullable=False, server_default=text("0")),
     _one_of("state", DeliveryState),
     # One object can be queued for a destination once, whatever number of revisions contain it.
     UniqueConstraint("sop_instance_uid", "destination"),
     Index("ix_deliveries_claimable", "destination", "id", sqlite_where=text(CLAIMABLE)),
     Index("ix_deliveries_in_order", "study_uid", "destination", "id", sqlite_where=text(CLAIMABLE)),
+    Index("ix_deliveries_to_commit", "destination", "commit_due_at", sqlite_where=text(TO_COMMIT)),
+)
+
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("transaction_uid", String, nullable=False, unique=True),
+    Column("destination", String, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("asked_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("reason", String, nullable=False),
+    _one_of("state", CommitmentState),
+    Index("ix_commitments_open", "destination", "asked_at", sqlite_where=text(COMMITMENT_OPEN)),
+)
+
+# Which deliveries a request names, and the Failure Reason (0008,1197) that it was answered with.
+commitment_references = Table(
+    "commitment_references",
+    metadata,
+    Column("commitment_id", ForeignKey("commitments.id"), primary_key=True),
+    Column("delivery_id", ForeignKey("deliveries.id"), primary_key=True, index=True),
+    Column("failure_reason", Integer),
 )
 
 pairings = Table(

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, and_, exists, f
 
 from node.ledger_disposition import disposition
 from node.ledger_records import (
+    CommitmentRow,
     Disposition,
     Event,
     FindingOutcome,
@@ -21,6 +22,7 @@ from node.ledger_records import (
 )
 from node.ledger_rows import (
     Row,
+    commitment_row,
     delivery_row,
     finding_outcome,
     instance_row,
@@ -31,6 +33,7 @@ from node.ledger_rows import (
     study_row,
 )
 from node.ledger_states import (
+    CommitmentState,
     DeliveryState,
     InstanceState,
     JobState,
@@ -39,6 +42,8 @@ from node.ledger_states import (
 )
 from node.ledger_tables import (
     captures,
+    commitment_references,
+    commitments,
     deliveries,
     events,
     instances,
@@ -55,6 +60,7 @@ _COUNTED: tuple[tuple[str, Table, type[StrEnum]], ...] = (
     ("jobs", jobs, JobState),
     ("deliveries", deliveries, DeliveryState),
     ("pairings", pairings, PairingState),
+    ("commitments", commitments, CommitmentState),
 )
 
 
@@ -171,7 +177,7 @@ def study_detail(connection: Connection, study_uid: str) -> StudyDetail | None:
     }
     results_of = tuple(objects.values())
     deliveries_of = tuple(
-        delivery_row(row, objects[row["result_id"]].object)
+        delivery_row(row, objects[row["result_id"]].object, _commitment(connection, row))
         for row in _rows(connection, deliveries, deliveries.c.study_uid == study_uid)
     )
     details = []
@@ -195,6 +201,18 @@ def instance_disposition(connection: Connection, instance_id: int) -> Dispositio
     if detail is None:
         return None
     return next(each.disposition for each in detail.instances if each.row.id == instance_id)
+
+
+def _commitment(connection: Connection, delivery: Row) -> CommitmentRow | None:
+    number = delivery["commitment_id"]
+    if number is None:
+        return None
+    (row,) = _rows(connection, commitments, commitments.c.id == number)
+    reference = select(commitment_references.c.failure_reason).where(
+        commitment_references.c.commitment_id == number,
+        commitment_references.c.delivery_id == delivery["id"],
+    )
+    return commitment_row(row, connection.execute(reference).scalar())
 
 
 def _rows(connection: Connection, table: Table, where: ColumnElement[bool]) -> list[Row]:

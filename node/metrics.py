@@ -23,6 +23,15 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "accept_failures_total": ("Connections that could not be accepted", ()),
     "arrivals_total": ("Instances that were made durable", ("outcome",)),
     "associations_total": ("Associations that were asked for", ("result",)),
+    "commitment_answers_total": ("Answers to requests for storage commitment", ("result",)),
+    "commitment_requests_total": (
+        "Requests for storage commitment that we made",
+        ("destination", "result"),
+    ),
+    "commitments_refused_total": (
+        "Requests for storage commitment that we refused",
+        ("ae", "status"),
+    ),
     "decode_child_deaths_total": ("Decoder children that died", ("signal",)),
     "delivery_attempts_total": ("Attempts to deliver an object", ("destination", "result")),
     "dimse_rejected_total": ("Messages that could not be understood", ("reason",)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from node.arrival.header import Header
@@ -13,6 +14,9 @@ from node.arrival.intake import Intake
 from node.arrival.meter import Meter
 from node.arrival.spool import Spool
 from node.clock import SteadyClock
+from node.commitment import CommitmentAnswer, random_uid
+from node.commitment_desk import CommitmentDesk
+from node.commitment_judge import CommitmentJudge
 from node.config import CStoreDestination, Destination, Settings
 from node.data_dir import DataDir
 from node.decode.pool import DecodePool
@@ -22,15 +26,18 @@ from node.inference.messages import HostSettings
 from node.installed import look_for_weights
 from node.ledger import Ledger
 from node.ledger_records import Arrival
-from node.ledger_states import ArrivalOutcome
+from node.ledger_states import AnswerOutcome, ArrivalOutcome
 from node.pairing import PairingRule
 from node.pipeline import Pipeline
 from node.result_store import ResultStore
 from node.results.uids import derive_uid
 from node.retry import RetryPolicy
-from node.sending.c_store import CStoreSender, Peer
+from node.sending.association import Peer
+from node.sending.c_store import CStoreSender
+from node.sending.commitment import CommitmentRequester
 from node.sending.courier import Courier
 from node.sending.folder import FolderSender
+from node.sending.notary import Notary, Patience
 from node.sending.outcome import Sender
 from node.sending.peer_tls import PeerTls
 from node.timers import EXPIRY_TICK_S, Timers
@@ -83,6 +90,11 @@ class Runtime:
         )  # fmt: skip
         self.store = ResultStore(data_dir.path, data_dir.results)
         self.couriers = [self._courier(destination) for destination in settings.destination]
+        self._judge = CommitmentJudge(
+            {each.name: _commitment_policy(settings, each) for each in _committing(settings)}
+        )
+        self.commitment_desk = CommitmentDesk(self._take_answer, meter)
+        self.notaries = [self._notary(each, meter) for each in _committing(settings)]
         self.pipeline = build_pipeline(
             settings, data_dir, self.decoder, self.executor, self.spool.path_of, self.store
         )
@@ -101,9 +113,12 @@ class Runtime:
         self.spool.sweep(self.ledger.has_blob)
         self.store.sweep(self.ledger.object_digests())
         self.ledger.recover()
+        self.ledger.commitments.recover([each.name for each in _committing(self.settings)])
         self.executor.start()
         for courier in self.couriers:
             courier.start()
+        for notary in self.notaries:
+            notary.start()
         for worker in self.workers:
             worker.start()
         self.timers.start()
@@ -117,6 +132,8 @@ class Runtime:
             worker.stop()
         for courier in self.couriers:
             courier.stop(30.0)
+        for notary in self.notaries:
+            notary.stop(30.0)
         self.executor.stop()
         self.decoder.close()
         self.ledger.close()
@@ -155,21 +172,39 @@ class Runtime:
             for n in range(self.settings.node.workers)
         ]
 
-    def _courier(self, destination: Destination) -> Courier:
-        delivery = self.settings.delivery
-        policy = RetryPolicy(
-            first_retry_s=delivery.first_retry_s,
-            max_retry_s=delivery.max_retry_s,
-            give_up_after_s=delivery.give_up_after_s,
-            permanent_failures=delivery.permanent_refusals,
+    def _take_answer(self, answer: CommitmentAnswer) -> AnswerOutcome:
+        return self.ledger.commitments.answered(answer, self._judge)
+
+    def _notary(self, destination: CStoreDestination, meter: Meter | None) -> Notary:
+        requester = CommitmentRequester(
+            _peer(destination),
+            self.settings.node.ae_title,
+            self.commitment_desk,
+            tls=_peer_tls(destination, meter),
+            sr_sop_class=destination.sr_sop_class,
         )
+        return Notary(
+            self.ledger.commitments,
+            destination.name,
+            requester,
+            self._judge,
+            Patience(destination.commitment_linger_s, destination.commitment_timeout_s),
+            random_uid,
+            counter=meter,
+        )
+
+    def _courier(self, destination: Destination) -> Courier:
+        commit_wait_s = None
+        if isinstance(destination, CStoreDestination) and destination.commitment:
+            commit_wait_s = destination.commitment_wait_s
         return Courier(
             self.ledger,
             destination.name,
             _sender(destination, self.settings.node.ae_title, self._meter),
             self.data_dir.path,
             clock=self.clock,
-            policy=policy,
+            policy=_delivery_policy(self.settings),
+            commit_wait_s=commit_wait_s,
         )
 
     def _complete_studies(self) -> Sequence[str]:
@@ -211,10 +246,37 @@ def build_pipeline(
     )
 
 
+def _committing(settings: Settings) -> list[CStoreDestination]:
+    """The destinations that are asked for storage commitment."""
+    return [
+        each
+        for each in settings.destination
+        if isinstance(each, CStoreDestination) and each.commitment
+    ]
+
+
+def _delivery_policy(settings: Settings) -> RetryPolicy:
+    delivery = settings.delivery
+    return RetryPolicy(
+        first_retry_s=delivery.first_retry_s,
+        max_retry_s=delivery.max_retry_s,
+        give_up_after_s=delivery.give_up_after_s,
+        permanent_failures=delivery.permanent_refusals,
+    )
+
+
+def _commitment_policy(settings: Settings, destination: CStoreDestination) -> RetryPolicy:
+    return replace(_delivery_policy(settings), attempts=destination.commitment_attempts)
+
+
+def _peer(destination: CStoreDestination) -> Peer:
+    return Peer(destination.host, destination.port, destination.ae_title, destination.timeout_s)
+
+
 def _sender(destination: Destination, ae_title: str, meter: Meter | None) -> Sender:
     if isinstance(destination, CStoreDestination):
         return CStoreSender(
-            Peer(destination.host, destination.port, destination.ae_title, destination.timeout_s),
+            _peer(destination),
             ae_title,
             tls=_peer_tls(destination, meter),
             sr_sop_class=destination.sr_sop_class,

@@ -84,12 +84,22 @@ class NodeProcess:
         Where the only destination listens.
     settings
         More keys, by section.
+    destination
+        More keys of the destination.
+    port
+        Where it listens; a free one by default.
     """
 
     def __init__(
-        self, folder: Path, pacs_port: int, settings: Mapping[str, Settings] | None = None
+        self,
+        folder: Path,
+        pacs_port: int,
+        settings: Mapping[str, Settings] | None = None,
+        *,
+        destination: Settings | None = None,
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = free_port() if port is None else port
         self.data_dir = DataDir(folder / "var")
         self.config = folder / "node.toml"
         self._log = folder / "node.log"
@@ -105,7 +115,7 @@ class NodeProcess:
             sections.setdefault(name, {}).update(section)
         pacs = {"name": "pacs", "kind": "c_store", "host": "127.0.0.1", "ae_title": "PACS"}
         lines = [line for name, each in sections.items() for line in _toml(f"[{name}]", each)]
-        lines += _toml("[[destination]]", pacs | {"port": pacs_port})
+        lines += _toml("[[destination]]", {**pacs, "port": pacs_port, **(destination or {})})
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     @property

@@ -1,4 +1,4 @@
-"""Listens for senders: C-ECHO and C-STORE (PS3.4 Annexes A and B)."""
+"""Listens for senders: C-ECHO, C-STORE and storage commitment (PS3.4 Annexes A, B and J)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import AddressInformation
 
 from node.arrival.admission import Admission
+from node.arrival.commitment import CommitmentService, commitment_context
 from node.arrival.connection import Connection
 from node.arrival.doorkeeper import Doorkeeper
-from node.arrival.guard import GuardLimits, StoreAssociation
+from node.arrival.guard import StoreAssociation
+from node.arrival.guarded_socket import GuardLimits
 from node.arrival.header import Header
 from node.arrival.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.arrival.incoming import IncomingDataset
@@ -36,8 +38,11 @@ from node.arrival.prescan import DEFLATED, ScanLimits
 from node.arrival.spool import Spool
 from node.arrival.waiting_room import Slots, WaitingRoom
 from node.audit import AuditTrail
+from node.commitment import PUSH_MODEL
+from node.commitment_desk import CommitmentDesk
 from node.config_listen import ListenSettings, ListenTlsSettings
 from node.errors import ConfigurationError
+from node.ledger_states import AnswerOutcome
 from node.tls import ReloadingContext, TlsFiles, listen_files, server_context
 
 _log = logging.getLogger(__name__)
@@ -75,6 +80,8 @@ class Listener:
     ----------
     record, is_own, patient_key
         See :class:`~node.arrival.intake.Intake`.
+    desk
+        Takes what destinations answer about storage commitment.
     """
 
     def __init__(
@@ -88,10 +95,15 @@ class Listener:
         *,
         scan_limits: ScanLimits | None = None,
         meter: Meter | None = None,
+        desk: CommitmentDesk | None = None,
     ) -> None:
         self._settings = settings
         self._meter: Meter = meter if meter is not None else NoMeter()
         self._intake = Intake(spool, record, is_own, patient_key, scan_limits, self._meter)
+        # Without a desk nothing was asked, so that every answer is one to nothing.
+        self._commitment = CommitmentService(
+            desk or CommitmentDesk(lambda _: AnswerOutcome.UNKNOWN), self._meter
+        )
         self._limits = GuardLimits(settings.max_pdu_bytes, settings.pdu_deadline_s)
         self._slots = Slots(settings.max_associations)
         self._associations: set[StoreAssociation] = set()
@@ -249,6 +261,8 @@ class Listener:
         assoc.bind(evt.EVT_REQUESTED, self._on_requested)
         assoc.bind(evt.EVT_SOP_COMMON, _on_sop_common)
         assoc.bind(evt.EVT_C_STORE, self._on_c_store)
+        assoc.bind(evt.EVT_N_ACTION, self._commitment.on_action)
+        assoc.bind(evt.EVT_N_EVENT_REPORT, self._commitment.on_event_report)
         assoc.bind(evt.EVT_ACCEPTED, self._on_accepted)
         assoc.bind(evt.EVT_REJECTED, self._on_rejected)
         with self._lock:
@@ -317,11 +331,11 @@ def _supported(proposed: Iterable[PresentationContext]) -> list[PresentationCont
             context.abstract_syntax = UID(uid)
             context.transfer_syntax = [*known]
             supported.append(context)
-    return supported
+    return [*supported, commitment_context()]
 
 
 def _on_sop_common(event: evt.Event) -> dict[UID, SOPClassCommonExtendedNegotiation]:
-    """Say that all accepted classes but Verification belong to the storage service.
+    """Say that all accepted classes but two belong to the storage service.
 
     The library knows no service for private and unknown classes. Its own switch for them,
     UNRESTRICTED_STORAGE_SERVICE, would accept every transfer syntax, too.
@@ -329,7 +343,7 @@ def _on_sop_common(event: evt.Event) -> dict[UID, SOPClassCommonExtendedNegotiat
     items: dict[UID, SOPClassCommonExtendedNegotiation] = {}
     for context in event.assoc.acceptor.supported_contexts:
         uid = context.abstract_syntax
-        if uid is not None and uid != Verification:
+        if uid is not None and uid not in (Verification, PUSH_MODEL):
             item = SOPClassCommonExtendedNegotiation()
             item.sop_class_uid = uid
             item.service_class_uid = _STORAGE_SERVICE

@@ -3,7 +3,8 @@
 Stock pynetdicom 3.0.4 buffers a PDU of any length, waits for one byte for ever, keeps datasets in
 memory and loses its thread on garbage. The parts that are replaced here:
 
-- :class:`GuardedSocket`: a cap on each PDU's length, a wall-clock deadline for each PDU.
+- :class:`~node.arrival.guarded_socket.GuardedSocket`: a cap on each PDU's length, a wall-clock
+  deadline for each PDU.
 - :class:`StoreProvider`: datasets go to the spool while they arrive; garbage ends the association.
 - :class:`StoreAssociation`: whatever happens, parts are removed and the connection is closed.
 
@@ -12,213 +13,34 @@ Its two threads per association poll a thousand times a second; here they wait f
 
 from __future__ import annotations
 
-import contextlib
-import os
 import queue
-import select
-import socket
-import struct
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_messages import C_STORE_RQ, N_ACTION_RQ, N_EVENT_REPORT_RQ, DIMSEMessage
+from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 from pynetdicom.pdu_primitives import P_DATA
-from pynetdicom.transport import AssociationSocket
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.service_class_n import StorageCommitmentServiceClass
 
 from node.arrival.connection import Connection
-from node.arrival.incoming import IncomingDataset, ProtocolViolationError
+from node.arrival.guarded_socket import PATIENCE_S, GuardedSocket, GuardLimits
+from node.arrival.incoming import Expected, IncomingDataset, ProtocolViolationError
 from node.arrival.intake import Intake, StoreRequest, StoreStatus
 from node.arrival.meter import Meter
 from node.arrival.uid import is_uid
+from node.commitment import MAX_ANSWER_BYTES, PUSH_MODEL
 
-_HEADER = struct.Struct(">BxI")
-_P_DATA = 0x04
-_KNOWN_PDUS = range(0x01, 0x08)
-_MAX_OTHER_PDU_BYTES = 4096  # A release or an abort has 4; nothing longer is due any more.
-_UNKNOWN_PDU = b"\xff\0\0\0\0\0"  # Makes the state machine send an A-ABORT.
-_CLOSING = "Sta13"  # PS3.8 section 9.2: waiting for the peer to close.
-#: How long a thread may miss what nobody announces: timers, and the other thread's end.
-_PATIENCE_S = 0.02
-#: While an instance is being stored. On virtual machines a core that sleeps through a sync wakes
-#: up late: short naps halved the time of an fsync there (3.9 to 1.1-3 ms).
-_BUSY_PATIENCE_S = 0.001
 _MAX_COMMAND_BYTES = 64 << 10
 #: Asynchronous operations are never negotiated, so one request at a time is due.
 _MAX_QUEUED_REQUESTS = 4
 #: Stands for a UID that can't be repeated in the answer.
 _NO_UID = "2.25.0"
-
-
-@dataclass(frozen=True, slots=True)
-class GuardLimits:
-    """What a peer may do."""
-
-    #: As negotiated: PS3.8 Annex D.1, the variable field of a P-DATA-TF.
-    max_pdu_bytes: int
-    #: From the first byte of a PDU to its last, and for each PDU that is sent.
-    pdu_deadline_s: float
-
-
-class GuardedSocket(AssociationSocket):
-    """The connection of an association whose request was read already.
-
-    Parameters
-    ----------
-    request
-        The whole A-ASSOCIATE-RQ PDU.
-    """
-
-    def __init__(
-        self,
-        assoc: Association,
-        connection: Connection,
-        request: bytes,
-        limits: GuardLimits,
-        meter: Meter,
-    ) -> None:
-        sock = connection.sock
-        super().__init__(assoc, client_socket=sock)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._request = request
-        self._limits = limits
-        self._meter = meter
-        self._sock = sock
-        self._connection = connection
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._wake_lock = threading.Lock()
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
-        self._poll.register(self._wake_fd, select.POLLIN)
-        self._deadline = 0.0
-        self._body_is_due = False
-        self._is_cut = False
-        #: Whether nothing is being worked on; the association knows.
-        self.is_quiet: Callable[[], bool] = lambda: True
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is something to read; waits a little for it when nothing else is due."""
-        if self.socket is None or not self._is_connected:
-            time.sleep(0.001)
-            return False
-        if self._request or self._connection.has_buffered():
-            return True
-        is_due = self.event_queue.qsize() or self.provider_queue.qsize()
-        patience_s = _PATIENCE_S if self.is_quiet() else _BUSY_PATIENCE_S
-        found = dict(self._poll.poll(0 if is_due else patience_s * 1000.0))
-        if self._wake_fd in found:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._wake_fd)
-        return self._sock.fileno() in found and self._connection.has_data()
-
-    def wake(self) -> None:
-        """Let :attr:`ready` return; from any thread."""
-        # The lock: a descriptor that was closed meanwhile may be another connection's by now.
-        with self._wake_lock:
-            if self._wake_fd >= 0:
-                os.eventfd_write(self._wake_fd, 1)
-
-    def close_for_good(self) -> None:
-        """Close what the library leaves open; when no other thread uses it any more."""
-        with self._wake_lock:
-            if self._wake_fd >= 0:
-                os.close(self._wake_fd)
-                self._wake_fd = -1
-        self._connection.close()
-
-    def _shutdown_socket(self) -> None:
-        self._connection.close()
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read a PDU's header, then its body, as the caller asks for the one and the other.
-
-        Returns
-        -------
-        bytearray
-            Fewer bytes than were asked for when the connection is over, one way or another.
-        """
-        if self._is_cut or self.assoc.dul.state_machine.current_state == _CLOSING:
-            return bytearray()  # Reads as the end: nothing that still comes is of use.
-        if self._request:
-            data, self._request = self._request[:nr_bytes], self._request[nr_bytes:]
-            return bytearray(data)
-        if self._body_is_due:
-            self._body_is_due = False
-            return self._read(nr_bytes)
-        self._deadline = time.monotonic() + self._limits.pdu_deadline_s
-        header = self._read(nr_bytes)
-        if len(header) < _HEADER.size:
-            return header
-        kind, length = _HEADER.unpack(header)
-        # The 6 bytes are for senders that count the header too.
-        limit = self._limits.max_pdu_bytes + 6 if kind == _P_DATA else _MAX_OTHER_PDU_BYTES
-        if kind not in _KNOWN_PDUS or length > limit:
-            self._is_cut = True
-            self._meter.count("pdu_rejected_total", reason="length" if length > limit else "type")
-            return bytearray(_UNKNOWN_PDU)
-        self._body_is_due = True
-        return header
-
-    def send(self, bytestream: bytes) -> None:
-        """Send a PDU, within its deadline."""
-        deadline = time.monotonic() + self._limits.pdu_deadline_s
-        rest = memoryview(bytestream)
-        while rest:
-            try:
-                count = self._connection.write(rest)
-            except OSError:
-                break
-            if count == 0 and not self._wait(deadline):
-                break
-            rest = rest[count:]
-        if rest:
-            self._is_cut = True
-            self.event_queue.put("Evt17")
-
-    def _read(self, nr_bytes: int) -> bytearray:
-        data = bytearray(nr_bytes)
-        view = memoryview(data)
-        at = 0
-        while at < nr_bytes:
-            try:
-                count = self._connection.read_into(view[at:])
-            except OSError:
-                count = 0
-            if count is None:
-                if self._wait(self._deadline):
-                    continue
-                self._meter.count("pdu_rejected_total", reason="deadline")
-                count = 0
-            if count == 0:
-                self._is_cut = True
-                view.release()
-                return data[:at]
-            at += count
-            if time.monotonic() > self._deadline and at < nr_bytes:
-                self._meter.count("pdu_rejected_total", reason="deadline")
-                self._is_cut = True
-                view.release()
-                return data[:at]
-        # Linux falls back to delayed acknowledgements by itself. Senders that leave Nagle's
-        # algorithm on wait for each, which costs them 40 ms per object.
-        with contextlib.suppress(OSError):
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return data
-
-    def _wait(self, deadline: float) -> bool:
-        poll = select.poll()
-        poll.register(
-            self._sock, select.POLLOUT if self._connection.waits_for_room else select.POLLIN
-        )
-        return bool(poll.poll(max(0.0, (deadline - time.monotonic()) * 1000.0)))
 
 
 class StoreProvider(DIMSEServiceProvider):
@@ -236,7 +58,7 @@ class StoreProvider(DIMSEServiceProvider):
             self._check(primitive)
             if self.message is None:
                 self.message = message = DIMSEMessage()
-                dataset = IncomingDataset(lambda: self._store_request(message), self._intake)
+                dataset = IncomingDataset(lambda: self._expected(message), self._intake)
                 message.data_set = dataset
                 self._undone = [each for each in self._undone if each.part is not None]
                 self._undone.append(dataset)
@@ -269,11 +91,21 @@ class StoreProvider(DIMSEServiceProvider):
             if message.encoded_command_set.tell() > _MAX_COMMAND_BYTES:
                 raise ProtocolViolationError("a command is too long")
 
-    def _store_request(self, message: DIMSEMessage) -> tuple[StoreRequest, StoreStatus | None]:
-        if not isinstance(message, C_STORE_RQ) or message.context_id is None:
-            raise ProtocolViolationError("a dataset comes without a C-STORE request")
-        command = message.command_set
+    def _expected(self, message: DIMSEMessage) -> Expected:
+        if message.context_id is None:
+            raise ProtocolViolationError("a dataset comes without a command")
         context = self.assoc._accepted_cx[message.context_id]
+        if context.abstract_syntax == PUSH_MODEL:
+            if isinstance(message, N_EVENT_REPORT_RQ):
+                return Expected(kept_bytes=MAX_ANSWER_BYTES)
+            if isinstance(message, N_ACTION_RQ):
+                return Expected()  # It is refused, whatever it names.
+        elif isinstance(message, C_STORE_RQ):
+            return self._store_request(message, context)
+        raise ProtocolViolationError("a dataset comes with a request that has none")
+
+    def _store_request(self, message: DIMSEMessage, context: PresentationContext) -> Expected:
+        command = message.command_set
         request = StoreRequest(
             sop_class_uid=str(command.get("AffectedSOPClassUID") or ""),
             sop_instance_uid=str(command.get("AffectedSOPInstanceUID") or ""),
@@ -288,7 +120,7 @@ class StoreProvider(DIMSEServiceProvider):
         if request.sop_class_uid != context.abstract_syntax:
             command.AffectedSOPClassUID = context.abstract_syntax
             refusal = StoreStatus.SOP_CLASS_NOT_SUPPORTED
-        return request, refusal
+        return Expected(request, refusal)
 
 
 class _AnnouncingQueue(queue.Queue[Any]):
@@ -314,7 +146,7 @@ class _Checkpoint(threading.Event):
         self._news.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        self._news.wait(_PATIENCE_S)
+        self._news.wait(PATIENCE_S)
         self._news.clear()
         return super().wait(timeout)
 
@@ -356,6 +188,7 @@ class StoreAssociation(Association):
         self.dul._run_loop_delay = 0.0  # It waits in the socket's ``ready``.
         self.dul.daemon = True
         self.network_timeout_response = "A-ABORT"
+        self._meter = meter
         self._connection = connection
         self._on_end = on_end
 
@@ -384,11 +217,34 @@ class StoreAssociation(Association):
             self._on_end()
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
+        if threading.current_thread() is not self:
+            # The library serves an N-EVENT-REPORT in a thread of its own. Here it waits its turn:
+            # two threads would answer at once, and a flood of them would have no limit.
+            self.dimse.msg_queue.put((context_id, msg))
+            return
         self._is_serving = True
         try:
-            super()._serve_request(msg, context_id)
+            if self._accepted_cx[context_id].abstract_syntax == PUSH_MODEL:
+                self._serve_commitment(msg, context_id)
+            elif isinstance(msg, N_ACTION | N_EVENT_REPORT) or _names_commitment(msg):
+                self._refuse_service()
+            else:
+                super()._serve_request(msg, context_id)
         finally:
             self._is_serving = False
+
+    def _serve_commitment(self, msg: Any, context_id: int) -> None:
+        """Serve a request of the context for storage commitment (PS3.4 table J.2-1)."""
+        if not isinstance(msg, N_ACTION | N_EVENT_REPORT):
+            self._refuse_service()
+        elif msg.is_valid_request:
+            # The library would choose the service by the class that the peer claims.
+            service = StorageCommitmentServiceClass(self)
+            service.SCP(msg, self._accepted_cx[context_id])
+
+    def _refuse_service(self) -> None:
+        self._meter.count("dimse_rejected_total", reason="Service")
+        self.abort()
 
     def cut(self) -> None:
         """End the connection at once, from another thread."""
@@ -397,3 +253,10 @@ class StoreAssociation(Association):
     def dismiss(self) -> None:
         """Close an association that never started."""
         self._guarded.close_for_good()
+
+
+def _names_commitment(msg: Any) -> bool:
+    return PUSH_MODEL in (
+        getattr(msg, "AffectedSOPClassUID", None),
+        getattr(msg, "RequestedSOPClassUID", None),
+    )

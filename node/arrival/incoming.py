@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
 
 from node.arrival.intake import Intake, StoreRequest, StoreStatus
 from node.arrival.spool import PartFile
 from node.errors import BadObjectError, StorageFullError
 
+#: Of a dataset that is not one of C-STORE; after that an answer is not worth the reading.
+_MOST_DROPPED_BYTES = 64 << 20
+
 
 class ProtocolViolationError(BadObjectError):
     """The peer breaks the protocol; the association can't go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What becomes of the dataset of a message whose command is complete.
+
+    Attributes
+    ----------
+    request
+        A C-STORE's, whose dataset goes to the spool.
+    refusal
+        Why it does not.
+    kept_bytes
+        Of the dataset of another message, how much is kept in memory; what is longer is dropped.
+    """
+
+    request: StoreRequest | None = None
+    refusal: StoreStatus | None = None
+    kept_bytes: int = 0
 
 
 class IncomingDataset(BytesIO):
@@ -20,22 +43,24 @@ class IncomingDataset(BytesIO):
     Attributes
     ----------
     request
-        What the command asks for; None before the command is complete.
+        What a C-STORE asks for; None before the command is complete.
     part
         The spooled bytes; None when there are none or they were refused.
     refusal
         Why the bytes were not kept.
+    is_cut
+        Whether another message's dataset was longer than what is kept, and was dropped.
     """
 
-    def __init__(
-        self, begin: Callable[[], tuple[StoreRequest, StoreStatus | None]], intake: Intake
-    ):
+    def __init__(self, begin: Callable[[], Expected], intake: Intake):
         super().__init__()
         self.request: StoreRequest | None = None
         self.part: PartFile | None = None
         self.refusal: StoreStatus | None = None
         self._begin = begin
         self._intake = intake
+        self.is_cut = False
+        self._expected: Expected | None = None
         self._refused_bytes = 0
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
@@ -47,10 +72,13 @@ class IncomingDataset(BytesIO):
             A dataset is not due, or it goes on beyond the allowed size.
         """
         try:
-            if self.request is None:
-                self.request, self.refusal = self._begin()
-                if self.refusal is None:
-                    self.part = self._intake.begin(self.request)
+            if self._expected is None:
+                self._expected = expected = self._begin()
+                self.request, self.refusal = expected.request, expected.refusal
+                if expected.request is not None and self.refusal is None:
+                    self.part = self._intake.begin(expected.request)
+            if self._expected.request is None:
+                return self._keep(data, self._expected.kept_bytes)
             if self.part is not None:
                 self.part.write(data)
         except BadObjectError as error:
@@ -64,6 +92,18 @@ class IncomingDataset(BytesIO):
             self._refused_bytes += len(data)
             if self._refused_bytes > self._intake.max_object_bytes:
                 raise ProtocolViolationError("a dataset goes on after it was refused")
+        return len(data)
+
+    def _keep(self, data: bytes, most_bytes: int) -> int:
+        if self.tell() + len(data) > most_bytes:
+            self.is_cut = True
+            self.seek(0)
+            self.truncate()
+        if not self.is_cut:
+            return super().write(data)
+        self._refused_bytes += len(data)
+        if self._refused_bytes > _MOST_DROPPED_BYTES:
+            raise ProtocolViolationError("a dataset goes on after it was refused")
         return len(data)
 
     def take_part(self) -> PartFile | None:

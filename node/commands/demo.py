@@ -30,7 +30,8 @@ from node.ledger import Ledger
 from node.ledger_records import StoredObject, StudyDetail
 from node.ledger_states import StudyState
 from node.logs import logging_to
-from node.sending.c_store import CStoreSender, Peer
+from node.sending.association import Peer
+from node.sending.c_store import CStoreSender
 from node.sending.outcome import SendState
 
 SAMPLES = Path(__file__).parents[2] / "sample_dicom"

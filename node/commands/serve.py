@@ -71,6 +71,7 @@ def _run(settings: Settings, data_dir: DataDir, signals: queue.SimpleQueue[int])
         runtime.is_own,
         runtime.patient_key,
         meter=metrics,
+        desk=runtime.commitment_desk,
     )
     page: StatusServer | None = None
     runtime.start()

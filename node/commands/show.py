@@ -11,9 +11,10 @@ from rich.table import Table
 from node.commands.check_config import read_settings
 from node.commands.console import local_time, plain, stdout, table
 from node.commands.study_name import resolve_study
+from node.commitment import reason_words
 from node.data_dir import DataDir
 from node.ledger import Ledger
-from node.ledger_records import Event, PairedInstance, StudyDetail
+from node.ledger_records import DeliveryRow, Event, PairedInstance, StudyDetail
 
 
 def show(study: str, config: Path, *, as_json: bool) -> int:
@@ -164,10 +165,22 @@ def _deliveries(detail: StudyDetail) -> Table:
             each.object.sop_instance_uid,
             each.state.value,
             each.attempt,
+            _commitment(each),
             each.reason,
         )
         for each in detail.deliveries
     ]
-    return table(
-        "Deliveries", ("", "to", "object", "instance", "state", "attempts", "last answer"), rows
-    )
+    columns = ("", "to", "object", "instance", "state", "attempts", "commitment", "last answer")
+    return table("Deliveries", columns, rows)
+
+
+def _commitment(delivery: DeliveryRow) -> str:
+    commitment = delivery.commitment
+    if commitment is None:
+        return "-"
+    said = f"{commitment.state.value}, asked {local_time(commitment.asked_at)}"
+    if commitment.failure_reason is not None:
+        said += f", {reason_words(commitment.failure_reason)}"
+    if delivery.commit_failures:
+        said += f", {delivery.commit_failures} in vain"
+    return said

@@ -27,7 +27,9 @@ class Outbox(Protocol):
 
     def claim_delivery(self, destination: str, lease_s: float) -> Delivery | None: ...
 
-    def delivery_sent(self, delivery: Delivery, note: str) -> None: ...
+    def delivery_sent(
+        self, delivery: Delivery, note: str, commit_wait_s: float | None = None
+    ) -> None: ...
 
     def delivery_retry(
         self, delivery: Delivery, reason: str, at: float, permanent: bool
@@ -58,6 +60,8 @@ class Courier:
         When a delivery is tried again, and when it is given up.
     idle_s
         How often the outbox is looked at without a wake-up.
+    commit_wait_s
+        When the destination is asked to commit what it has got; None for never.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Courier:
         policy: RetryPolicy = DELIVERY_POLICY,
         rng: random.Random | None = None,
         idle_s: float = 1.0,
+        commit_wait_s: float | None = None,
     ) -> None:
         self._outbox = outbox
         self._destination = destination
@@ -80,6 +85,7 @@ class Courier:
         self._policy = policy
         self._rng = rng if rng is not None else random.Random()
         self._idle_s = idle_s
+        self._commit_wait_s = commit_wait_s
         self._study_uid = ""
         self._unreachable = 0
         self._stopping = threading.Event()
@@ -163,7 +169,7 @@ class Courier:
         }
         if outcome.state is SendState.SENT:
             _log.info("delivery %s to %s is done", delivery.id, self._destination, extra=extra)
-            self._outbox.delivery_sent(delivery, outcome.note)
+            self._outbox.delivery_sent(delivery, outcome.note, self._commit_wait_s)
             return
         refused = outcome.state is SendState.PERMANENT
         decision = decide(

@@ -20,7 +20,8 @@ from pydicom.uid import generate_uid
 from node.ledger_records import InstanceDetail, StudyDetail
 from node.ledger_states import DispositionState, InstanceState
 from node.reports import NOT_ANALYSED
-from node.sending.c_store import CStoreSender, Peer
+from node.sending.association import Peer
+from node.sending.c_store import CStoreSender
 from node.sending.outcome import SendState
 from tests.dicom_tools import dataset_digest
 from tests.node_process import (

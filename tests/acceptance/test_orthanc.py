@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom import dcmread
 
 from node.ledger_states import DispositionState
-from tests.dicom_tools import dataset_digest, dciodvfy_errors, dsrdump, storescu, tool
-from tests.node_process import ROOT, NodeProcess, free_port, run_cardionode, wait_until
+from tests.dicom_tools import dataset_digest, dciodvfy_errors, dsrdump, storescu
+from tests.node_process import ROOT, NodeProcess, run_cardionode, wait_until
+from tests.orthanc import Orthanc
 
 SAMPLES = ROOT / "sample_dicom"
 # A simulated patient, and of the real instances one of each encoding.
@@ -25,78 +23,7 @@ _INPUTS = (
     "echo_a4c_sonosite_120f", "echo_still_epiq7_jpeg_lossless", "echo_tee_colour_still_pl",
     "ecg12_mortara_1000hz", "cxr_pa_philips_j2k",
 )  # fmt: skip
-_START_S = 60.0
 _WORK_S = 300.0
-
-
-class Orthanc:
-    """Debian's Orthanc with a storage, ports and a life of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.program = tool("Orthanc")
-        self.dicom_port, self._http_port = free_port(), free_port()
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        settings = {
-            "Name": "acceptance", "StorageDirectory": str(folder / "db"),
-            "IndexDirectory": str(folder / "db"), "Plugins": [], "HttpPort": self._http_port,
-            "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomAet": "PACS",
-            "DicomPort": self.dicom_port, "DicomAlwaysAllowStore": True,
-            # A second copy would replace the first, and show as a second change.
-            "OverwriteInstances": True,
-        }  # fmt: skip
-        (folder / "db").mkdir(parents=True)
-        (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
-
-    def start(self) -> None:
-        """Run it, and wait until it answers."""
-        with (self._folder / "orthanc.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self.program, str(self._folder / "orthanc.json")], stdout=log, stderr=log
-            )
-        wait_until(self._answers, _START_S, "Orthanc's start")
-
-    def stop(self) -> None:
-        """End it, if it runs."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(_START_S)
-
-    def get(self, path: str) -> Any:
-        """The answer of its REST interface."""
-        return json.loads(self.get_bytes(path))
-
-    def get_bytes(self, path: str) -> bytes:
-        """The same, as it came."""
-        url = f"http://127.0.0.1:{self._http_port}{path}"
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return bytes(answer.read())
-
-    def stored(self) -> Counter[str]:
-        """How often each instance was stored, by SOP Instance UID."""
-        changes = self.get("/changes?limit=10000")["Changes"]
-        names = {
-            each["ID"]: each["MainDicomTags"]["SOPInstanceUID"]
-            for each in self.get("/instances?expand")
-        }
-        return Counter(names[c["ID"]] for c in changes if c["ChangeType"] == "NewInstance")
-
-    def download(self, folder: Path) -> dict[str, Path]:
-        """Every instance it holds, by SOP Instance UID."""
-        folder.mkdir()
-        paths = {}
-        for each in self.get("/instances?expand"):
-            uid = each["MainDicomTags"]["SOPInstanceUID"]
-            paths[uid] = folder / f"{each['ID']}.dcm"
-            paths[uid].write_bytes(self.get_bytes(f"/instances/{each['ID']}/file"))
-        return paths
-
-    def _answers(self) -> bool:
-        try:
-            self.get("/system")
-        except OSError:
-            return False
-        return True
 
 
 @pytest.fixture

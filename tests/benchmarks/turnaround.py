@@ -29,7 +29,8 @@ from node.findings import FINDINGS
 from node.inference.messages import HostSettings
 from node.ledger import Ledger
 from node.ledger_records import StudyDetail
-from node.sending.c_store import CStoreSender, Peer
+from node.sending.association import Peer
+from node.sending.c_store import CStoreSender
 from node.sending.outcome import SendState
 from tests.benchmarks.bare import Bare
 from tests.benchmarks.stages import is_sent, stages
@@ -184,7 +185,7 @@ def _send(path: Path, port: int) -> tuple[float, float]:
         outcome = sender.send(as_sent(path), path)
         acknowledged_at = time.time()
         # The last time that the association wrote to its socket: no public name is worth it.
-        last_byte_at = acknowledged_at - (time.monotonic() - sender._progress_at)
+        last_byte_at = acknowledged_at - (time.monotonic() - sender._line._progress_at)
     finally:
         sender.close()
     if outcome.state is not SendState.SENT:

@@ -160,7 +160,7 @@ def test_a_sender_gets_its_first_transfer_syntax(node: Node) -> None:
         (PHILIPS_PRIVATE, True),
         ("1.2.840.10008.5.1.4.1.1.200.4", False),  # a query among the storage classes
         ("1.2.840.10008.5.1.4.1.2.2.1", False),
-        ("1.2.840.10008.1.20.1", False),
+        ("1.2.840.10008.3.1.2.3.3", False),
     ],
 )
 def test_which_classes_are_taken(node: Node, uid: str, is_taken: bool) -> None:

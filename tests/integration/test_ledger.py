@@ -194,6 +194,7 @@ def test_the_whole_way(ledger: Ledger, clock: VirtualClock) -> None:
         },
         "deliveries": {"waiting": 0, "sent": 4, "committed": 0, "retry": 0, "dead": 0},
         "pairings": {"waiting": 0, "paired": 0, "expired": 0, "superseded": 0},
+        "commitments": {"asking": 0, "asked": 0, "answered": 0, "unanswered": 0, "refused": 0},
     }
     assert [each.revision for each in ledger.study_results(STUDY)] == [1, 1]
     assert ledger.recent_studies()[0].revision == 1

@@ -35,7 +35,8 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from node.ledger_records import StoredObject
-from node.sending.c_store import CStoreSender, Peer
+from node.sending.association import Peer
+from node.sending.c_store import CStoreSender
 from node.sending.outcome import SendOutcome, SendState
 from tests.sending_objects import capture, report
 
@@ -283,12 +284,12 @@ def test_our_socket_does_not_wait_for_more_to_send(start: Start, tmp_path: Path)
     with sender(start()) as to_pacs:
         stored = report(tmp_path)
         to_pacs.send(stored, tmp_path / stored.path)
-        assert to_pacs._assoc is not None
-        transport = to_pacs._assoc.dul.socket
+        assert to_pacs._line._assoc is not None
+        transport = to_pacs._line._assoc.dul.socket
         assert transport is not None
         assert transport.socket is not None
         assert transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        answer = to_pacs._assoc.acceptor.primitive
+        answer = to_pacs._line._assoc.acceptor.primitive
         assert isinstance(answer, A_ASSOCIATE)
 
 

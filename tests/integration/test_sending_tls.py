@@ -15,7 +15,8 @@ import pytest
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 
-from node.sending.c_store import CStoreSender, Peer
+from node.sending.association import Peer
+from node.sending.c_store import CStoreSender
 from node.sending.outcome import SendOutcome, SendState
 from node.sending.peer_tls import PeerTls
 from node.tls import ReloadingContext, TlsFiles, client_context

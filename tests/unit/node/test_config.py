@@ -241,3 +241,24 @@ def test_data_dir_that_is_not_writable(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     (found,) = _problems(tmp_path, '[node]\ndata_dir = "locked/var"\n')
     assert "is not writable" in found
+
+
+def test_commitment_is_asked_for_on_request(tmp_path: Path) -> None:
+    pacs = {"name": "a", "kind": "c_store", "host": "pacs", "port": 104, "ae_title": "PACS"}
+    wanted = {**pacs, "name": "b", "commitment": True, "commitment_wait_s": 0.0}
+    settings = parse_settings({"destination": [pacs, wanted]}, tmp_path)
+    plain, committing = settings.destination
+    assert isinstance(plain, CStoreDestination)
+    assert isinstance(committing, CStoreDestination)
+    assert (plain.commitment, committing.commitment) == (False, True)
+    assert (committing.commitment_wait_s, committing.commitment_attempts) == (0.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("commitment", 1), ("commitment_attempts", 0), ("commitment_timeout_s", 0.0)],
+)
+def test_commitment_keys_are_checked(tmp_path: Path, key: str, value: object) -> None:
+    pacs = {"name": "a", "kind": "c_store", "host": "pacs", "port": 104, "ae_title": "PACS"}
+    with pytest.raises(ConfigurationError, match=rf"destination\[a\]\.{key}"):
+        parse_settings({"destination": [{**pacs, key: value}]}, tmp_path)

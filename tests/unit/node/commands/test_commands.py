@@ -59,7 +59,15 @@ def test_status_for_programs(site: _Site) -> None:
     result = site.run("status", "--json")
     assert result.exit_code == 0
     counts = json.loads(result.stdout)
-    assert set(counts) == {"instances", "studies", "jobs", "deliveries", "pairings", "problems"}
+    assert set(counts) == {
+        "instances",
+        "studies",
+        "jobs",
+        "deliveries",
+        "pairings",
+        "commitments",
+        "problems",
+    }
     assert counts["instances"] == {"received": 0, "decoded": 1, "quarantined": 1}
     assert counts["deliveries"]["dead"] == 1
 

@@ -32,7 +32,9 @@ class Outbox:
             return None
         return self.due.pop(0)
 
-    def delivery_sent(self, delivery: Delivery, note: str) -> None:
+    def delivery_sent(
+        self, delivery: Delivery, note: str, commit_wait_s: float | None = None
+    ) -> None:
         self.log.append(("sent", delivery.id, note))
 
     def delivery_retry(self, delivery: Delivery, reason: str, at: float, permanent: bool) -> None:
@@ -139,7 +141,7 @@ def test_the_thread_delivers_and_survives_a_failing_ledger(
     sent = outbox.delivery_sent
     failures = [RuntimeError("locked")]
 
-    def failing(each: Delivery, note: str) -> None:
+    def failing(each: Delivery, note: str, commit_wait_s: float | None = None) -> None:
         if failures:
             raise failures.pop()
         sent(each, note)
