@@ -120,6 +120,8 @@ class TlsConnection(Connection):
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         sock.setblocking(False)
+        # Fails when the peer has gone; wrap_socket would do so, too, but forget to close.
+        sock.getpeername()
         secure = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         super().__init__(secure)
         self._secure = secure
