@@ -34,8 +34,6 @@ class Connection:
         Connected; belongs to this object from now on.
     """
 
-    is_secure = False
-
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._sock = sock
@@ -120,10 +118,10 @@ class Connection:
 class TlsConnection(Connection):
     """A connection under TLS, server side; one thread at a time may use it, but for ``cut``."""
 
-    is_secure = True
-
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         sock.setblocking(False)
+        # Fails when the peer has gone; wrap_socket would do so, too, but forget to close.
+        sock.getpeername()
         secure = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         super().__init__(secure)
         self._secure = secure
@@ -212,16 +210,6 @@ _TLS_FAILURES = {
     "NO_SHARED_CIPHER": "tls_cipher",
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "tls_no_certificate",
 }
-#: Every word that :func:`tls_failure` has.
-TLS_FAILURES = frozenset(
-    {
-        *_TLS_FAILURES.values(),
-        "tls_certificate_expired",
-        "tls_certificate_unknown",
-        "tls_other",
-        "tls_peer_refuses",
-    }
-)
 
 
 def _certificate_of(secure: ssl.SSLSocket) -> PeerCertificate | None:

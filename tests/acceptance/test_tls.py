@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_serve_over_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "pki")
     echo, port = authority.issue("echo1"), free_port()
