@@ -104,7 +104,7 @@ class CommitmentDesk:
         try:
             outcome = self._record(answer)
         except CardionodeError:
-            return NotificationStatus.PROCESSING_FAILURE, "not recorded"
+            return NotificationStatus.PROCESSING_FAILURE, "not_recorded"
         if outcome is AnswerOutcome.UNKNOWN:
             return NotificationStatus.INVALID_ARGUMENT, outcome.value
         return NotificationStatus.SUCCESS, outcome.value
