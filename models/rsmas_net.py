@@ -98,8 +98,10 @@ class RsmasNet(nn.Module):
         grey = frames.float()
         mean = grey.mean((2, 3), keepdim=True)
         std = grey.std((2, 3), keepdim=True, correction=0).clamp_min(_LEAST_STD)
-        x = self.stem(((grey - mean) / std).expand(-1, 3, -1, -1))
-        out: Tensor = self.stage4(self.layer3(self.layer2(self.layer1(x))))
+        with torch.autocast(frames.device.type, enabled=False):
+            # bfloat16 would round the grey levels themselves: most of the error in an answer
+            fine = self.layer1[0](self.stem(((grey - mean) / std).expand(-1, 3, -1, -1)))
+        out: Tensor = self.stage4(self.layer3(self.layer2(self.layer1[1:](fine))))
         return out
 
     def pooled(self, last: Tensor) -> Tensor:

@@ -60,7 +60,8 @@ def evaluate_chain(network: nn.Module, cohort: Path, split: Split = "test") -> R
     """Score the classifier behind the detector of the exported weights.
 
     Thresholds and calibration come from the validation patients; so does the brightness of the
-    paper's heuristic, which is scored beside it.
+    paper's heuristic, which is scored beside it. F1, recall and precision count what is
+    undetermined as called; ``surely_...`` count only what is called for sure.
     """
     detector, card = load_network(DETECTOR)
     detector = detector.to(memory_format=torch.channels_last)
@@ -91,6 +92,14 @@ def evaluate_chain(network: nn.Module, cohort: Path, split: Split = "test") -> R
     table["auc"] = metrics.bootstrap(
         metrics.auroc, (found.truth, probability), found.patients
     ).as_json()
+    surely = (probability >= limits["calcified_surely"]["value"]).astype(np.int64)
+    for name, metric in (
+        ("f1", metrics.f1),
+        ("recall", metrics.recall),
+        ("precision", metrics.precision),
+    ):
+        estimate = metrics.bootstrap(metric, (found.truth, surely), found.patients)
+        table[f"surely_{name}"] = estimate.as_json()
     between = (called == 1) & (probability < limits["calcified_surely"]["value"])
     table["undetermined_share"] = round(float(between.mean()), 4)
     table["heuristic"] = _heuristic(held, found)
