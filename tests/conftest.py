@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
+import pydicom.config
 import pytest
 
 
@@ -30,3 +31,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_a_tool_is_missing(report)
     return report
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _library_switches() -> Iterator[None]:
+    """Undo that a listener quietens pydicom for the process, which other modules share."""
+    mode = pydicom.config.settings.reading_validation_mode
+    yield
+    pydicom.config.settings.reading_validation_mode = mode

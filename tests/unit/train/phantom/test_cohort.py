@@ -17,6 +17,7 @@ import pytest
 from train.datasets.phantom import EjectionFractionClips, ViewFrames
 from train.phantom.clip import VIEWS, render_clip
 from train.phantom.cohort import write_cohort
+from train.phantom.parts import PARTS
 from train.phantom.parts.base import CohortPlan
 from train.phantom.patient import draw_patient
 from train.splits import SPLITS
@@ -59,7 +60,9 @@ def test_training_reads_every_frame_with_its_view(cohort: Path) -> None:
 
 def test_arrays_hold_what_the_seed_decides(cohort: Path) -> None:
     clip = render_clip(draw_patient(1, SEED), "A2C", SEED, 64)
-    np.testing.assert_array_equal(np.load(cohort / "ef_clips.npy")[3], clip.frames)
+    again = PARTS["ef"].render(1, CohortPlan(3, SEED)).arrays["clips"]
+    np.testing.assert_array_equal(np.load(cohort / "ef_clips.npy")[2:4], again)
+    assert not np.array_equal(again[1], clip.frames)  # of another sampling
     row = json.loads((cohort / "ef_index.json").read_text())[3]
     assert (row["patient_id"], row["view"]) == (1, "A2C")
     assert row["frame_time_ms"] == clip.frame_time_ms
