@@ -201,6 +201,11 @@ class NodeProcess:
             details = [ledger.study(row.study_uid) for row in rows]
         return [detail for detail in details if detail is not None]
 
+    def object_digests(self) -> set[str]:
+        """SHA-256 of every result that is in a report, or is held for one."""
+        with Ledger.open(self.data_dir.ledger, read_only=True) as ledger:
+            return ledger.object_digests()
+
     def is_idle(self) -> bool:
         """Whether every study is complete and nothing waits or runs."""
         counts = self.counts()
