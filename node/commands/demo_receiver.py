@@ -23,7 +23,7 @@ class Receiver:
             (path / part).mkdir(parents=True)
         self._arrived: dict[str, float] = {}
         self._listener = Listener(
-            ListenSettings.model_construct(**{**ListenSettings().model_dump(), "port": 0}),
+            ListenSettings().model_copy(update={"port": 0}),
             "DEMOPACS",
             Spool(path, 0),
             self._record,
