@@ -70,14 +70,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def library_switches() -> Iterator[None]:
-    """The listener quietens pydicom for its process; other tests share this one."""
-    mode = pydicom.config.settings.reading_validation_mode
-    yield
-    pydicom.config.settings.reading_validation_mode = mode
-
-
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
     with running(tmp_path) as node:

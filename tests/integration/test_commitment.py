@@ -54,6 +54,8 @@ def test_a_peer_that_proposes_no_role_is_understood(node: Node, pacs: Committing
     pacs.manner, pacs.proposes_role = "new", False
     node.start()
     node.wait_for("committed", "committed")
+    wait_until(lambda: len(pacs.responses) == len(pacs.asked), WITHIN_S, "the responses")
+    assert set(pacs.responses) == {0x0000}
 
 
 def test_a_new_association_is_served_while_ours_is_open(node: Node, pacs: CommittingPacs) -> None:
@@ -61,6 +63,8 @@ def test_a_new_association_is_served_while_ours_is_open(node: Node, pacs: Commit
     node.linger_s = 3.0
     node.start()
     node.wait_for("committed", "committed")
+    wait_until(lambda: len(pacs.responses) == len(pacs.asked), WITHIN_S, "the responses")
+    assert set(pacs.responses) == {0x0000}
 
 
 def test_classes_are_those_that_were_sent(node: Node, pacs: CommittingPacs) -> None:

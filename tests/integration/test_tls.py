@@ -56,14 +56,6 @@ def node(site: Site, tmp_path: Path) -> Iterator[Node]:
         yield node
 
 
-@pytest.fixture(autouse=True)
-def library_switches() -> Iterator[None]:
-    """The listener quietens pydicom for its process; other tests share this one."""
-    mode = pydicom.config.settings.reading_validation_mode
-    yield
-    pydicom.config.settings.reading_validation_mode = mode
-
-
 # Who may send
 
 

@@ -12,7 +12,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import pydicom
 import pytest
 
 from tests.dicom_wire import (
@@ -52,14 +51,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 def node(site: Site, tmp_path: Path) -> Iterator[Node]:
     with tls_node(site, tmp_path) as node:
         yield node
-
-
-@pytest.fixture(autouse=True)
-def library_switches() -> Iterator[None]:
-    """The listener quietens pydicom for its process; other tests share this one."""
-    mode = pydicom.config.settings.reading_validation_mode
-    yield
-    pydicom.config.settings.reading_validation_mode = mode
 
 
 # Who takes its time

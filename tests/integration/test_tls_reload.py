@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-import pydicom
 import pytest
 
 from tests.certificates import Certificate
@@ -31,14 +30,6 @@ from tests.tls_site import (
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return Site.at(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(autouse=True)
-def library_switches() -> Iterator[None]:
-    """The listener quietens pydicom for its process; other tests share this one."""
-    mode = pydicom.config.settings.reading_validation_mode
-    yield
-    pydicom.config.settings.reading_validation_mode = mode
 
 
 @pytest.fixture
