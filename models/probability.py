@@ -24,6 +24,20 @@ def logit(probability: Floats | float) -> npt.NDArray[np.float64]:
     return np.asarray(np.log(p / (1 - p)))
 
 
+def percent_words(probability: float) -> str:
+    """``97 %``; never 0 % or 100 %, which no network may promise: ``< 1 %`` and ``> 99 %``."""
+    if probability < 0.01:
+        return "< 1 %"
+    if probability > 0.99:
+        return "> 99 %"
+    return f"{100 * probability:.0f} %"
+
+
+def percent_value(probability: float) -> float:
+    """Percent with one decimal for a report, 0.1 to 99.9: certainty is not reported."""
+    return min(max(round(100 * float(probability), 1), 0.1), 99.9)
+
+
 @dataclass(frozen=True, slots=True)
 class Platt:
     """``probability = sigmoid(slope x logit + intercept)`` (Platt, 1999)."""

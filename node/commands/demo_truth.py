@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from models.probability import percent_words
 from node.commands.outcome_table import joined_outcomes, said
 from node.ledger_records import StudyDetail
 
@@ -59,7 +60,7 @@ def _known(truth: Mapping[str, Any]) -> dict[str, str]:
         clip["sop_instance_uid"]: ", ".join([clip["view"], *by_view.get(clip["view"], [])])
         for clip in truth["clips"]
     }
-    best = f"best possible from ECG and X-ray {100 * truth['scores_probability']:.0f} %"
+    best = f"best possible from ECG and X-ray {percent_words(truth['scores_probability'])}"
     for name, title in (("ecg", "ECG"), ("cxr", "chest X-ray")):
         if name in truth:
             known[truth[name]["sop_instance_uid"]] = f"{title}, {valve}, {best}"

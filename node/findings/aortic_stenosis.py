@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from models.cards import Card
 from models.preprocess import SIZE
-from models.probability import Platt
+from models.probability import Platt, percent_value, percent_words
 from models.view_priority import ViewPriority
 from node.errors import NotAnalysableError, NotApplicableError
 from node.facts import Kind
@@ -198,7 +198,7 @@ def _view_of(subject: Subject) -> Observation:
         raise NotApplicableError(f"view {seen['view']}: not one of {', '.join(_STANDARD)}")
     if not seen["certain"]:
         raise NotAnalysableError(
-            f"view uncertain: {seen['view']} {100 * seen['probability']:.0f} %"
+            f"view uncertain: {seen['view']} {percent_words(seen['probability'])}"
         )
     return seen
 
@@ -226,7 +226,7 @@ def _rule(rules: Mapping[str, float]) -> ViewPriority:
 
 def _said(answer: Mapping[str, Any]) -> str:
     """The answer in at most 50 characters."""
-    percent = f"{100 * answer['probability']:.0f} %"
+    percent = percent_words(answer["probability"])
     if not answer["shows_valve"]:
         return f"Aortic stenosis undetermined, {percent}"
     if not answer["present"]:
@@ -255,9 +255,7 @@ def _group(
         tracking_id=tracking_id,
         finding=codes.AORTIC_STENOSIS,
         site=codes.AORTIC_VALVE,
-        measurement=Measurement(
-            codes.PROBABILITY, round(100 * float(answer["probability"]), 1), PERCENT
-        ),
+        measurement=Measurement(codes.PROBABILITY, percent_value(answer["probability"]), PERCENT),
         region=Region(
             tuple((x, y) for x, y in seen["outline"]), replace(image, frame=seen["frame"])
         ),

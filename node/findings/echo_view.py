@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.cards import Card
+from models.probability import percent_words
 from node.facts import Kind
 from node.findings.base import Explanation, Networks, Observation, Subject
 from node.findings.unusual import unusual_in, unusual_of
@@ -83,7 +84,7 @@ class EchoView:
 
     def headline(self, observation: Observation) -> str:
         """``A4C 98 %``; a view that is not certain says so."""
-        text = f"{observation['view']} {100 * observation['probability']:.0f} %"
+        text = f"{observation['view']} {percent_words(observation['probability'])}"
         return text if observation["certain"] else f"{text} (uncertain)"
 
     def explain(

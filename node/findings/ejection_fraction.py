@@ -12,6 +12,7 @@ from models.cards import Card
 from models.heart_phase import end_diastole, end_systole
 from models.heatmap import merge_windows, normalise, window_indices
 from models.inputs import Clip
+from models.probability import percent_words
 from models.volumes import disc_sum_ejection_fraction
 from node.errors import NotAnalysableError, NotApplicableError
 from node.facts import Kind
@@ -66,7 +67,7 @@ class EjectionFraction:
             raise NotApplicableError(f"view {seen['view']}: not apical")
         if not seen["certain"]:
             raise NotAnalysableError(
-                f"view uncertain: {seen['view']} {100 * seen['probability']:.0f} %"
+                f"view uncertain: {seen['view']} {percent_words(seen['probability'])}"
             )
         _require_heart_beat(clip)
         result = ventricle_of(subject, networks)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from models.cards import Card
 from models.inputs import Clip
 from models.preprocess import resample, square_window
-from models.probability import Platt
+from models.probability import Platt, percent_value, percent_words
 from models.r_peaks import find_r_peaks
 from models.virtual_m_mode import (
     FRAME_SIDE,
@@ -137,7 +137,7 @@ class SeptalFlash:
     def headline(self, observation: Observation) -> str:
         """``Septal flash present, 93 %``."""
         word = "present" if observation["present"] else "absent"
-        return f"Septal flash {word}, probability {100 * observation['probability']:.0f} %"
+        return f"Septal flash {word}, probability {percent_words(observation['probability'])}"
 
     def explain(self, subject: Subject, observation: Observation, networks: Networks) -> Drawing:
         """Draw the line on the end-diastolic frame, and the strip with the Grad-CAM++ over it."""
@@ -208,7 +208,7 @@ def _four_chamber_clip(subject: Subject) -> tuple[Clip, float]:
     if seen["view"] != "A4C":
         raise NotApplicableError(f"view {seen['view']}: not apical four-chamber")
     if not seen["certain"]:
-        raise NotAnalysableError(f"view uncertain: A4C {100 * seen['probability']:.0f} %")
+        raise NotAnalysableError(f"view uncertain: A4C {percent_words(seen['probability'])}")
     return clip, float(seen["probability"])
 
 
@@ -290,9 +290,9 @@ def _group(
         item,
         frame,
         tracking_id,
-        Measurement(codes.PROBABILITY, round(100 * probability, 1), PERCENT),
+        Measurement(codes.PROBABILITY, percent_value(probability), PERCENT),
         codes.PRESENT if present else codes.ABSENT,
-        f"Septal flash {word} {100 * probability:.0f} %",
+        f"Septal flash {word} {percent_words(probability)}",
     )
 
 

@@ -12,7 +12,7 @@ from models.cards import Card
 from models.ecg_input import prepare
 from models.ecg_quality import ecg_problem
 from models.inputs import Radiograph, Recording
-from models.probability import Platt
+from models.probability import Platt, percent_value, percent_words
 from models.radiograph import film_of
 from models.radiograph_quality import radiograph_problem
 from node.errors import NotAnalysableError, NotApplicableError
@@ -234,7 +234,7 @@ def _probability(observation: Mapping[str, Any]) -> float:
 
 
 def _percent(observation: Mapping[str, Any]) -> str:
-    return f"AS {100 * _probability(observation):.0f} %"
+    return f"AS {percent_words(_probability(observation))}"
 
 
 def _distance(observation: Mapping[str, Any]) -> float:
@@ -262,7 +262,7 @@ def _group(
         tracking_id=f"{tracking_id}, {_MADE_OF[answer['of']]}",
         finding=codes.AORTIC_STENOSIS,
         site=codes.AORTIC_VALVE,
-        measurement=Measurement(codes.PROBABILITY, round(100 * _probability(answer), 1), PERCENT),
+        measurement=Measurement(codes.PROBABILITY, percent_value(_probability(answer)), PERCENT),
         region=Region(
             tuple((x, y) for x, y in seen["outline"]), replace(image, frame=seen.get("frame"))
         ),

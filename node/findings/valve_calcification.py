@@ -12,7 +12,7 @@ import numpy.typing as npt
 from models.cards import Card
 from models.diastole import diastolic_by_r_peaks, diastolic_by_valve
 from models.inputs import Clip
-from models.probability import Platt
+from models.probability import Platt, percent_value, percent_words
 from models.sector_crop import SectorCrop, crop_sector
 from models.valve_crop import crop_valve
 from node.errors import NotAnalysableError, NotApplicableError
@@ -176,7 +176,7 @@ def _require_short_axis(subject: Subject) -> None:
     if seen["view"] != _VIEW:
         raise NotApplicableError(f"view {seen['view']}: not a parasternal short axis")
     if not seen["certain"]:
-        raise NotAnalysableError(f"view uncertain: {_VIEW} {100 * seen['probability']:.0f} %")
+        raise NotAnalysableError(f"view uncertain: {_VIEW} {percent_words(seen['probability'])}")
 
 
 def _locate(subject: Subject, networks: Networks, card: Card) -> tuple[_Located, str]:
@@ -204,11 +204,13 @@ def _sure(
     if score < card.threshold("no_valve_confidence"):
         raise NotApplicableError(
             f"a short axis at another level: nothing in it looks like the aortic valve "
-            f"({100 * score:.0f} %)"
+            f"({percent_words(score)})"
         )
     sure = best[:, 4] >= card.threshold("valve_confidence")
     if not sure.any():
-        raise NotAnalysableError(f"the aortic valve is not found with certainty ({score:.0%})")
+        raise NotAnalysableError(
+            f"the aortic valve is not found with certainty ({percent_words(score)})"
+        )
     return _Located(
         positions[sure],
         _inside(crop, best[sure, :4], subject),
@@ -283,7 +285,7 @@ def _placed(
 
 def _said(verdict: str, probability: float) -> str:
     """The answer in at most 50 characters."""
-    percent = f"{100 * probability:.0f} %"
+    percent = percent_words(probability)
     if verdict == _ABSENT:
         return f"No aortic valve calcification ({percent})"
     if verdict == _UNDETERMINED:
@@ -303,7 +305,7 @@ def _group(
         tracking_id=tracking_id,
         finding=codes.CALCIFIED_HEART_VALVE,
         site=codes.AORTIC_VALVE,
-        measurement=Measurement(codes.PROBABILITY, round(100 * probability, 1), PERCENT),
+        measurement=Measurement(codes.PROBABILITY, percent_value(probability), PERCENT),
         region=Region(
             tuple((x, y) for x, y in seen["outline"]), replace(image, frame=seen["frame"])
         ),

@@ -126,8 +126,8 @@ def test_a_still_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("logit", "verdict", "code", "words"),
     [
-        (3.0, "present", codes.PRESENT, "Aortic valve calcification 100 %"),
-        (-3.0, "absent", codes.ABSENT, "No aortic valve calcification (0 %)"),
+        (3.0, "present", codes.PRESENT, "Aortic valve calcification > 99 %"),
+        (-3.0, "absent", codes.ABSENT, "No aortic valve calcification (< 1 %)"),
         (0.0, "undetermined", codes.UNDETERMINED, "Valve calcification undetermined, 62 %"),
     ],
 )
