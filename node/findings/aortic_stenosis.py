@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.cards import Card
+from models.inputs import Clip
 from models.preprocess import SIZE
 from models.probability import Platt, percent_value, percent_words
+from models.valve_phase import ejecting_by_r_peaks
 from models.view_priority import ViewPriority
 from node.errors import NotAnalysableError, NotApplicableError
 from node.facts import Kind
@@ -36,19 +38,20 @@ _MOST_FRAMES = 16
 _SALIENT = 0.5
 _LEAST_AREA = 12.0  # pixels of the network's frame
 _CALIBRATIONS = ("study_stenosis", "study_severity", "instance_stenosis", "instance_severity")
-_THRESHOLDS = (
-    "stenosis_probability",
-    "severity_probability",
-    "view_relevance",
-    "view_entropy",
-)
+_THRESHOLDS = ("stenosis_probability", "severity_probability")
+_VIEW_RULE = ("view_relevance", "view_entropy")
+#: Which frames were asked, and how the card calls what was fitted for them. A shut valve says
+#: little of its stenosis; without R peaks nobody knows which frames show it open.
+_EJECTION, _ANY_PHASE = "ejection", "any phase"
+_FITTED_FOR = {_EJECTION: "", _ANY_PHASE: "any_phase_"}
 
 
 class AorticStenosis:
     """Asks every standard view, and lets those that show the valve answer for the study.
 
     An apical view alone says little of the valve: it counts only where no parasternal image
-    passes the rule, and then presence stays undetermined.
+    passes the rule, and then presence stays undetermined. Clips with R peaks are asked while the
+    valve is open, and speak before those without.
     """
 
     name = "aortic_stenosis"
@@ -60,7 +63,7 @@ class AorticStenosis:
     def analyse(
         self, subject: Subject, networks: Networks, cards: Mapping[str, Card]
     ) -> Observation:
-        """Classify up to 16 evenly spaced frames, average, and find the salient area.
+        """Classify up to 16 frames of ejection, else of the whole clip, and average.
 
         Raises
         ------
@@ -72,11 +75,11 @@ class AorticStenosis:
         seen = _view_of(subject)
         card = cards[self.networks[0]]
         frames = subject.reduced
-        chosen = _evenly(len(frames))
+        chosen, timing = _frames_to_ask(subject)
         result = networks.run(self.networks[0], "classify", {"frames": frames[chosen]})
         stenosis = np.asarray(result["stenosis"], dtype=np.float64)
         severity = np.asarray(result["severity"], dtype=np.float64)
-        rules = _rules(card)
+        rule, rules = _view_rule(card), _rules(card, timing)
         probability = _platt(rules, "instance_stenosis").of_probability(float(stenosis.mean()))
         present = probability >= rules["stenosis_probability"]
         support = int(chosen[int(stenosis.argmax() if present else stenosis.argmin())])
@@ -93,12 +96,14 @@ class AorticStenosis:
             "severe_probability": severe,
             "present": bool(present),
             "severe": bool(severe >= rules["severity_probability"]),
-            "shows_valve": bool(_rule(rules).passes(np.array([views]))[0]),
+            "shows_valve": bool(ViewPriority(**rule).passes(np.array([views]))[0]),
+            "timing": timing,
             "frames": len(chosen),
             "frame": support + 1 if len(frames) > 1 else None,
             "outline": salient_outline(heat, subject),
             "unusual": unusual_of(card, np.asarray(result["features"])),
             "rules": rules,
+            "view_rule": rule,
         }
 
     def headline(self, observation: Observation) -> str:
@@ -110,7 +115,7 @@ class AorticStenosis:
     ) -> Explanation:
         """Grad-CAM++ of the last stage for the instance's answer, at the frames it looked at."""
         frames = subject.reduced
-        chosen = _evenly(len(frames))
+        chosen, _ = _frames_to_ask(subject)
         answer = np.full(len(chosen), int(observation["present"]), np.int64)
         asked: Arrays = {"frames": frames[chosen], "answer": answer}
         result = networks.run(self.networks[0], "explain", asked)
@@ -129,10 +134,11 @@ class AorticStenosis:
         self, observations: Sequence[tuple[ImageReference, Observation]]
     ) -> tuple[Group, ...]:
         """The study's answer by view priority, on the image that speaks loudest; then each."""
-        rules = observations[0][1]["rules"]
-        views = np.array([o["views"] for _, o in observations])
-        said = np.array([[o["stenosis"], o["severity"]] for _, o in observations])
-        study = _rule(rules).combine(views, said)
+        asked = _best_timed(observations)
+        rules = asked[0][1]["rules"]
+        views = np.array([o["views"] for _, o in asked])
+        said = np.array([[o["stenosis"], o["severity"]] for _, o in asked])
+        study = ViewPriority(**asked[0][1]["view_rule"]).combine(views, said)
         probability = _platt(rules, "study_stenosis").of_probability(float(study.answers[0]))
         severe = _platt(rules, "study_severity").of_probability(float(study.answers[1]))
         answer = {
@@ -144,7 +150,7 @@ class AorticStenosis:
         }
         agreement = said[:, 0] if answer["present"] else 1.0 - said[:, 0]
         loudest = int(np.argmax(study.weights * agreement))
-        groups = [_group(observations[loudest], answer, "Study: aortic stenosis")]
+        groups = [_group(asked[loudest], answer, "Study: aortic stenosis")]
         for number, item in enumerate(observations, start=1):
             groups.append(_group(item, item[1], f"Instance {number}: aortic stenosis"))
         return tuple(groups)
@@ -203,25 +209,53 @@ def _view_of(subject: Subject) -> Observation:
     return seen
 
 
-def _evenly(frames: int) -> npt.NDArray[np.int64]:
-    return np.unique(np.linspace(0, frames - 1, min(frames, _MOST_FRAMES)).astype(np.int64))
+def _frames_to_ask(subject: Subject) -> tuple[npt.NDArray[np.int64], str]:
+    """Positions of up to 16 frames with the valve open where the R peaks tell, else of any."""
+    clip, every = subject.input, np.arange(len(subject.reduced))
+    if isinstance(clip, Clip):
+        ejecting = ejecting_by_r_peaks(
+            clip.frame_times_ms, clip.r_wave_times_ms, clip.heart_rate_bpm
+        )
+        if len(ejecting):
+            return _evenly(ejecting), _EJECTION
+    return _evenly(every), _ANY_PHASE
 
 
-def _rules(card: Card) -> dict[str, float]:
+def _evenly(positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    chosen = np.linspace(0, len(positions) - 1, min(len(positions), _MOST_FRAMES))
+    return positions[np.unique(chosen.astype(np.int64))]
+
+
+def _best_timed(
+    observations: Sequence[tuple[ImageReference, Observation]],
+) -> Sequence[tuple[ImageReference, Observation]]:
+    """Those read while the valve was open, if one of them shows it; else those of any phase."""
+    timed = [item for item in observations if item[1]["timing"] == _EJECTION]
+    others = [item for item in observations if item[1]["timing"] != _EJECTION]
+    if any(o["shows_valve"] for _, o in timed) or not others:
+        return timed
+    if any(o["shows_valve"] for _, o in others) or not timed:
+        return others
+    return timed
+
+
+def _view_rule(card: Card) -> dict[str, float]:
+    relevance, entropy = (card.threshold(name) for name in _VIEW_RULE)
+    return {"least_relevance": relevance, "most_entropy": entropy}
+
+
+def _rules(card: Card, timing: str) -> dict[str, float]:
     """Take from the card what turns outputs into answers: the report is written without it."""
-    rules = {name: card.threshold(name) for name in _THRESHOLDS}
+    prefix = _FITTED_FOR[timing]
+    rules = {name: card.threshold(f"{prefix}{name}") for name in _THRESHOLDS}
     for name in _CALIBRATIONS:
-        rules[f"{name}_slope"] = card.calibration.get(f"{name}_slope", 1.0)
-        rules[f"{name}_intercept"] = card.calibration.get(f"{name}_intercept", 0.0)
+        rules[f"{name}_slope"] = card.calibration.get(f"{prefix}{name}_slope", 1.0)
+        rules[f"{name}_intercept"] = card.calibration.get(f"{prefix}{name}_intercept", 0.0)
     return rules
 
 
 def _platt(rules: Mapping[str, float], name: str) -> Platt:
     return Platt(rules[f"{name}_slope"], rules[f"{name}_intercept"])
-
-
-def _rule(rules: Mapping[str, float]) -> ViewPriority:
-    return ViewPriority(rules["view_relevance"], rules["view_entropy"])
 
 
 def _said(answer: Mapping[str, Any]) -> str:

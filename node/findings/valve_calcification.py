@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models.cards import Card
-from models.diastole import diastolic_by_r_peaks, diastolic_by_valve
 from models.inputs import Clip
 from models.probability import Platt, percent_value, percent_words
 from models.sector_crop import SectorCrop, crop_sector
 from models.valve_crop import crop_valve
+from models.valve_phase import diastolic_by_r_peaks, diastolic_by_valve
 from node.errors import NotAnalysableError, NotApplicableError
 from node.facts import Kind
 from node.findings.base import Explanation, Networks, Observation, Subject

@@ -39,9 +39,9 @@ class StenosisStills:
         Only what is easiest to learn from: frames that show the valve wide open. They are brought
         to a smaller size by cutting a square out around the valve, at full resolution, instead of
         shrinking: few pixels, but those that matter.
-    others_every
-        Keep one in so many of the frames that don't show the valve. Only where the index says where
-        it is (``valve_at``).
+    others_every, shut_every
+        Keep one in so many of the frames that don't show the valve, and of those that show it shut,
+        which say less of it. Only where the index says where it is (``valve_at``).
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class StenosisStills:
         *,
         lesson: bool = False,
         others_every: int = 1,
+        shut_every: int = 1,
     ) -> None:
         index: list[dict[str, Any]] = json.loads((cohort / "stenosis_index.json").read_text())
         self._frames = np.load(cohort / "stenosis_frames.npy", mmap_mode="r")
@@ -60,7 +61,10 @@ class StenosisStills:
         if lesson:
             self._rows = [r for r in self._rows if _teaches(index[r])]
         others = [r for r in self._rows if index[r].get("valve_at", ()) is None]
-        left_out = set(others) - set(others[::others_every])
+        shut = [
+            r for r in self._rows if index[r].get("valve_at") and index[r]["aortic_opening"] < _OPEN
+        ]
+        left_out = {*others, *shut} - {*others[::others_every], *shut[::shut_every]}
         self._rows = [r for r in self._rows if r not in left_out]
         self._truth = [index[row] for row in self._rows]
         self._size = size
@@ -85,6 +89,11 @@ class StenosisStills:
     def views(self) -> list[str]:
         """The view of each frame."""
         return [str(row["view"]) for row in self._truth]
+
+    @property
+    def phases(self) -> npt.NDArray[np.float64]:
+        """Share of the heart cycle since the R peak, NaN where it is not known, ``(frames,)``."""
+        return np.array([row.get("phase", np.nan) for row in self._truth], np.float64)
 
     @property
     def stenosis(self) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ from torch import nn
 from models.probability import Platt, logit
 from models.rsmas_net import VIEWS, RsmasNet
 from models.unusual import FeatureStatistics
+from models.valve_phase import EJECTION
 from models.view_priority import ENTROPY_GRID, RELEVANCE_GRID, ViewPriority
 from models.weights import load_network
 from train import metrics
@@ -76,7 +77,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The frames of one split and their clips; clips are what the node calls instances.
+    """Frames of one split and their clips; clips are what the node calls instances.
 
     Attributes
     ----------
@@ -94,6 +95,25 @@ class Scored:
     features: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """The same patients twice: by frames of ejection alone, and by frames of any phase.
+
+    The node takes the first where it knows the R peaks.
+    """
+
+    ejection: Scored
+    any_phase: Scored
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What validation patients decide for one choice of frames."""
+
+    calibration: dict[str, Platt]
+    thresholds: dict[str, Threshold]
+
+
 def evaluate_stenosis(network: nn.Module, cohort: Path, split: Split = "test") -> Report:
     """Score both questions; calibration, thresholds and the view rule are of validation patients.
 
@@ -103,55 +123,77 @@ def evaluate_stenosis(network: nn.Module, cohort: Path, split: Split = "test") -
     Returns
     -------
     Accuracy, sensitivity, specificity and area under the ROC curve for studies, the areas for
-    clips, frames and the frames of each view, and those of a bare mean over a study's clips.
+    clips, frames and the frames of each view, and those of a bare mean over a study's clips. All
+    of them from frames with the valve open, and again with ``any_phase_`` from all frames.
     """
     chosen_on, scored = _read(network, cohort, "val"), _read(network, cohort, split)
-    rule = choose_rule(chosen_on)
-    held, _ = studies(chosen_on, rule)
-    stenosis = fit_platt(held.stenosis_truth, logit(held.stenosis))
-    severity = fit_platt(held.diseased.severity_truth, logit(held.diseased.severity))
-    present = threshold_for_sensitivity(
-        held.stenosis_truth, stenosis(logit(held.stenosis)), _SENSITIVITY
-    )
-    severe = threshold_for_balanced(
-        held.diseased.severity_truth, severity(logit(held.diseased.severity))
-    )
-    found, fallbacks = studies(scored, rule)
+    rule = choose_rule(chosen_on.ejection)
+    every = scored.any_phase.frames
     table: dict[str, Any] = {
         "split": split,
-        "patients": len(set(scored.frames.patients.tolist())),
-        "frames": len(scored.frames.patients),
-        "studies": len(found.patients),
-        "studies_by_fallback": fallbacks,
-        **_decisions("study_stenosis", found, stenosis, present, "stenosis"),
-        **_decisions("study_severity", found.diseased, severity, severe, "severity"),
-        **_areas(scored),
+        "patients": len(set(every.patients.tolist())),
+        "frames": len(every.patients),
     }
-    clip = fit_platt(chosen_on.clips.stenosis_truth, logit(chosen_on.clips.stenosis))
-    ill = chosen_on.clips.diseased
-    clip_severity = fit_platt(ill.severity_truth, logit(ill.severity))
-    return Report(
-        table,
-        {
-            "stenosis_probability": present.as_json(),
-            "severity_probability": severe.as_json(),
-            "view_relevance": {"value": rule.least_relevance, "policy": _RULE_POLICY},
-            "view_entropy": {"value": rule.most_entropy, "policy": _RULE_POLICY},
-        },
-        {
-            **stenosis.as_json("study_stenosis"),
-            **severity.as_json("study_severity"),
-            **clip.as_json("instance_stenosis"),
-            **clip_severity.as_json("instance_severity"),
-        },
-        FeatureStatistics.fit(chosen_on.features, chosen_on.frames.patients.tolist()).as_json(),
-    )
+    calibration: dict[str, float] = {}
+    thresholds: dict[str, Any] = {
+        "view_relevance": {"value": rule.least_relevance, "policy": _RULE_POLICY},
+        "view_entropy": {"value": rule.most_entropy, "policy": _RULE_POLICY},
+    }
+    for prefix, held, tested in (
+        ("", chosen_on.ejection, scored.ejection),
+        ("any_phase_", chosen_on.any_phase, scored.any_phase),
+    ):
+        fitted = _fit(held, rule)
+        table |= {f"{prefix}{k}": v for k, v in _scores(tested, rule, fitted).items()}
+        for name, platt in fitted.calibration.items():
+            calibration |= platt.as_json(f"{prefix}{name}")
+        thresholds |= {f"{prefix}{k}": v.as_json() for k, v in fitted.thresholds.items()}
+    held = chosen_on.any_phase
+    statistics = FeatureStatistics.fit(held.features, held.frames.patients.tolist())
+    return Report(table, thresholds, calibration, statistics.as_json())
 
 
 _RULE_POLICY = (
     "largest area under the ROC curve of studies of the validation patients, of the rules that "
     "nine in ten studies have an image for"
 )
+
+
+def _fit(held: Scored, rule: ViewPriority) -> _Fitted:
+    """Calibrate, then choose thresholds, on validation patients."""
+    found, _ = studies(held, rule)
+    ill, clips = found.diseased, held.clips
+    stenosis = fit_platt(found.stenosis_truth, logit(found.stenosis))
+    severity = fit_platt(ill.severity_truth, logit(ill.severity))
+    return _Fitted(
+        {
+            "study_stenosis": stenosis,
+            "study_severity": severity,
+            "instance_stenosis": fit_platt(clips.stenosis_truth, logit(clips.stenosis)),
+            "instance_severity": fit_platt(
+                clips.diseased.severity_truth, logit(clips.diseased.severity)
+            ),
+        },
+        {
+            "stenosis_probability": threshold_for_sensitivity(
+                found.stenosis_truth, stenosis(logit(found.stenosis)), _SENSITIVITY
+            ),
+            "severity_probability": threshold_for_balanced(
+                ill.severity_truth, severity(logit(ill.severity))
+            ),
+        },
+    )
+
+
+def _scores(scored: Scored, rule: ViewPriority, fitted: _Fitted) -> dict[str, Any]:
+    """The table of one choice of frames."""
+    found, fallbacks = studies(scored, rule)
+    table = {"studies": len(found.patients), "studies_by_fallback": fallbacks}
+    for answers, question in ((found, "stenosis"), (found.diseased, "severity")):
+        name = f"study_{question}"
+        threshold = fitted.thresholds[f"{question}_probability"]
+        table |= _decisions(name, answers, fitted.calibration[name], threshold, question)
+    return {**table, **_areas(scored)}
 
 
 def studies(cohort: Scored, rule: ViewPriority) -> tuple[Answers, int]:
@@ -245,7 +287,7 @@ def _areas(scored: Scored) -> dict[str, Any]:
     return table
 
 
-def _read(network: nn.Module, cohort: Path, split: Split) -> Scored:
+def _read(network: nn.Module, cohort: Path, split: Split) -> Phases:
     """Run both networks on the frames of one split."""
     if not isinstance(network, RsmasNet):
         raise TypeError(f"RSMAS-Net is scored here, not {type(network).__name__}")
@@ -268,27 +310,29 @@ def _read(network: nn.Module, cohort: Path, split: Split) -> Scored:
         data.severity,
         np.array(data.patient_ids, np.int64),
     )
-    owner, first = _clips(data)
-    clip_views = _mean_by(owner, torch.cat(views).double().numpy())
-    clips = each.chosen(first)
-    clips = Answers(
-        _mean_by(owner, each.stenosis[:, None])[:, 0],
-        _mean_by(owner, each.severity[:, None])[:, 0],
-        clips.stenosis_truth,
-        clips.severity_truth,
-        clips.patients,
-    )
-    certain = (clip_views.argmax(1) < len(VIEWS)) & (
-        clip_views.max(1) >= card.threshold("view_probability")
-    )
-    return Scored(
-        each,
-        np.array(data.views),
-        clips,
-        clip_views,
-        certain,
-        torch.cat(features).double().numpy(),
-    )
+    # The view of a clip is that of all its frames, whichever of them are asked for the valve.
+    owner = np.unique(data.clip_ids, return_inverse=True)[1].astype(np.int64)
+    view = _mean_by(owner, torch.cat(views).double().numpy())[owner]
+    certain = (view.argmax(1) < len(VIEWS)) & (view.max(1) >= card.threshold("view_probability"))
+    own = np.array(data.views)
+    seen_by = torch.cat(features).double().numpy()
+
+    def of(rows: npt.NDArray[Any]) -> Scored:
+        _, first, clip = np.unique(owner[rows], return_index=True, return_inverse=True)
+        frames = each.chosen(rows)
+        return Scored(
+            frames,
+            own[rows],
+            _mean_answers(frames, clip.astype(np.int64), first),
+            view[rows][first],
+            certain[rows][first],
+            seen_by[rows],
+        )
+
+    every = np.arange(len(owner))
+    open_at = (data.phases >= EJECTION[0]) & (data.phases <= EJECTION[1])
+    # Stills of no known phase have only the one reading.
+    return Phases(of(np.flatnonzero(open_at) if open_at.any() else every), of(every))
 
 
 def _frames(data: StenosisStills) -> Iterator[torch.Tensor]:
@@ -296,10 +340,16 @@ def _frames(data: StenosisStills) -> Iterator[torch.Tensor]:
         yield torch.from_numpy(data.batch(positions, None)["frames"])
 
 
-def _clips(data: StenosisStills) -> tuple[Integers, Integers]:
-    """The clip of each frame, counted from 0, and the first frame of each clip."""
-    _, first, owner = np.unique(data.clip_ids, return_index=True, return_inverse=True)
-    return owner.astype(np.int64), first.astype(np.int64)
+def _mean_answers(frames: Answers, clip: Integers, first: npt.NDArray[Any]) -> Answers:
+    """One answer for each clip, counted from 0; `first` is the first frame of each."""
+    truth = frames.chosen(first)
+    return Answers(
+        _mean_by(clip, frames.stenosis[:, None])[:, 0],
+        _mean_by(clip, frames.severity[:, None])[:, 0],
+        truth.stenosis_truth,
+        truth.severity_truth,
+        truth.patients,
+    )
 
 
 def _mean_by(owner: Integers, values: Floats) -> Floats:

@@ -41,9 +41,11 @@ class AorticStenosisTask:
     def __init__(self, recipe: Recipe) -> None:
         self._jitter = jitter_of(recipe.augment)
         self._weights = loss_table(recipe, {"severity": 1.0, "area": 0.0, "label_smoothing": 0.0})
-        options = options_table(recipe, {"dropout": 0.0, "others_every": 1, "lesson": False})
+        known = {"dropout": 0.0, "others_every": 1, "shut_every": 1, "lesson": False}
+        options = options_table(recipe, known)
         self._lesson = bool(options["lesson"])
-        self._dropout, self._others_every = float(options["dropout"]), int(options["others_every"])
+        self._dropout = float(options["dropout"])
+        self._every = {name: int(options[name]) for name in ("others_every", "shut_every")}
         self._start = recipe.start
 
     def network(self, size: int) -> nn.Module:
@@ -56,9 +58,9 @@ class AorticStenosisTask:
 
     def data(self, cohort: Path, split: Split, size: int) -> StenosisStills:
         """Open a part of the cohort."""
-        others = self._others_every if split == "train" else 1
+        every = self._every if split == "train" else {}
         lesson = self._lesson and size < SIZE
-        return StenosisStills(cohort, split, size, self._jitter, lesson=lesson, others_every=others)
+        return StenosisStills(cohort, split, size, self._jitter, lesson=lesson, **every)
 
     def prepare(self, network: nn.Module, data: Data) -> None:
         """Take stem and layer1 to layer3 from the recipe's ResNet50, if it names one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.diastole import diastolic_by_r_peaks, diastolic_by_valve
+from models.valve_phase import diastolic_by_r_peaks, diastolic_by_valve, ejecting_by_r_peaks
 
 TIMES = np.arange(40, dtype=np.float64) * 50.0
 
@@ -14,6 +14,13 @@ def test_frames_are_late_between_r_peaks() -> None:
     chosen = diastolic_by_r_peaks(TIMES, (200.0, 1200.0))
     # phases .6 to .98 are 800 to 1180 ms of that cycle; the next one goes on from 1200 ms
     assert chosen.tolist() == [0, 1, 2, 3, *range(16, 24), *range(36, 40)]
+
+
+def test_the_valve_is_open_early_between_r_peaks() -> None:
+    chosen = ejecting_by_r_peaks(TIMES, (200.0, 1200.0))
+    # phases .10 to .32 are 300 to 520 ms of that cycle; the one before began at -800 ms
+    assert TIMES[chosen].tolist() == [*np.arange(300.0, 521.0, 50.0), *np.arange(1300.0, 1521, 50)]
+    assert not set(chosen) & set(diastolic_by_r_peaks(TIMES, (200.0, 1200.0)))
 
 
 def test_cycles_before_the_first_and_after_the_last_peak_go_on() -> None:

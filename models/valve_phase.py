@@ -1,4 +1,4 @@
-"""Frames of diastole, in which the aortic valve is shut: by the R peaks, or by the valve's look."""
+"""Frames with the aortic valve shut or open: by the R peaks, or by the valve's look."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+Floats = npt.NDArray[np.float64]
+
 #: Late part of the cycle from one R peak to the next in which the aortic valve is surely shut:
 #: after the T wave and before the next ventricle's contraction.
 _SHUT = (0.6, 0.98)
+#: Part of the cycle in which it is open. The pre-ejection period ends about 60 ms after the R peak
+#: and ejection lasts 413 ms less 1.7 ms per beat a minute (Weissler, Circulation 1968): from 0.05
+#: to 0.32 of a cycle at 50 beats per minute, from 0.09 to 0.48 at 90. Less at both ends, where the
+#: cusps still move.
+EJECTION = (0.10, 0.32)
 #: The middle of the valve, where its closed cusps meet: a disc of this share of the box's sides.
 _MIDDLE = 0.35
 #: A beat is at least this long, so that two marks of one R peak are not taken for a cycle.
@@ -19,10 +26,18 @@ _LEAST_BEAT_MS = 300.0
 _SMOOTHING_FRAMES = 3
 
 
+def ejecting_by_r_peaks(
+    times_ms: Floats, r_peaks_ms: Sequence[float], heart_rate_bpm: float | None = None
+) -> npt.NDArray[np.int64]:
+    """Positions of the frames with the aortic valve open.
+
+    Parameters and result are those of :func:`diastolic_by_r_peaks`.
+    """
+    return _within(EJECTION, times_ms, r_peaks_ms, heart_rate_bpm)
+
+
 def diastolic_by_r_peaks(
-    times_ms: npt.NDArray[np.float64],
-    r_peaks_ms: Sequence[float],
-    heart_rate_bpm: float | None = None,
+    times_ms: Floats, r_peaks_ms: Sequence[float], heart_rate_bpm: float | None = None
 ) -> npt.NDArray[np.int64]:
     """Positions of the frames late in a heart cycle.
 
@@ -39,6 +54,16 @@ def diastolic_by_r_peaks(
     -------
     Increasing; empty when the R peaks don't tell, or no frame lies in that phase.
     """
+    return _within(_SHUT, times_ms, r_peaks_ms, heart_rate_bpm)
+
+
+def _within(
+    part: tuple[float, float],
+    times_ms: Floats,
+    r_peaks_ms: Sequence[float],
+    heart_rate_bpm: float | None,
+) -> npt.NDArray[np.int64]:
+    """Positions of the frames in one part of the heart cycle; none where it is not known."""
     peaks = np.sort(np.asarray(r_peaks_ms, np.float64))
     apart = np.diff(peaks)
     beats = apart[apart >= _LEAST_BEAT_MS]
@@ -55,7 +80,7 @@ def diastolic_by_r_peaks(
     own = np.where((before >= 0) & (before + 1 < len(peaks)), following - last, period)
     phase = (times_ms - last) / np.maximum(own, 1.0)
     phase = np.where(before < 0, phase % 1.0, phase)
-    return np.flatnonzero((phase >= _SHUT[0]) & (phase <= _SHUT[1]))
+    return np.flatnonzero((phase >= part[0]) & (phase <= part[1]))
 
 
 def diastolic_by_valve(
