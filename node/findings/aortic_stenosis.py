@@ -247,6 +247,8 @@ def _view_rule(card: Card) -> dict[str, float]:
 def _rules(card: Card, timing: str) -> dict[str, float]:
     """Take from the card what turns outputs into answers: the report is written without it."""
     prefix = _FITTED_FOR[timing]
+    if f"{prefix}{_THRESHOLDS[0]}" not in card.thresholds:
+        prefix = ""  # weights that were scored on stills alone have one set for both
     rules = {name: card.threshold(f"{prefix}{name}") for name in _THRESHOLDS}
     for name in _CALIBRATIONS:
         rules[f"{name}_slope"] = card.calibration.get(f"{prefix}{name}_slope", 1.0)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.cards import Card
 from models.inputs import Clip, ClipWindow, Still, TypedInput
 from models.preprocess import SIZE, Sector, fit_sector, resample, square_window
+from models.r_peaks import RPeaks, find_r_peaks
 from node.errors import NotApplicableError
 from node.facts import Kind
 from node.results.primitives import Code, Group, ImageReference
@@ -115,6 +116,18 @@ class Subject:
         """Which cells of the networks' frames lie in the sector, ``(112, 112)``."""
         mask = np.where(self.sector.mask, np.uint8(255), np.uint8(0))
         return np.asarray(resample(mask[None], self.window)[0] > 127)
+
+    @cached_property
+    def r_peaks(self) -> RPeaks | None:
+        """Two or more R peaks of a clip, by its vector or the trace in its frames; else None."""
+        return find_r_peaks(self.input) if isinstance(self.input, Clip) else None
+
+    @cached_property
+    def r_peak_times_ms(self) -> tuple[float, ...]:
+        """The times of :attr:`r_peaks`, or the one that a short clip has, or none."""
+        if self.r_peaks is not None:
+            return self.r_peaks.times_ms
+        return self.input.r_wave_times_ms if isinstance(self.input, Clip) else ()
 
     @property
     def cells(self) -> int:

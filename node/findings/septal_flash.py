@@ -13,7 +13,6 @@ from models.cards import Card
 from models.inputs import Clip
 from models.preprocess import resample, square_window
 from models.probability import Platt, percent_value, percent_words
-from models.r_peaks import find_r_peaks
 from models.virtual_m_mode import (
     FRAME_SIDE,
     INPUT_SIDE,
@@ -79,7 +78,7 @@ class SeptalFlash:
             septum can't be seen.
         """
         clip, view_probability = _four_chamber_clip(subject)
-        peaks = find_r_peaks(clip)
+        peaks = subject.r_peaks
         if peaks is None:
             raise NotAnalysableError(
                 "no R peaks: neither a vector of R wave times nor a readable ECG trace"

@@ -184,7 +184,9 @@ def _locate(subject: Subject, networks: Networks, card: Card) -> tuple[_Located,
     clip, count = subject.input, len(subject.frames)
     if not isinstance(clip, Clip):
         return _sure(subject, networks, card, np.arange(count)), "still image"
-    diastolic = diastolic_by_r_peaks(clip.frame_times_ms, clip.r_wave_times_ms, clip.heart_rate_bpm)
+    diastolic = diastolic_by_r_peaks(
+        clip.frame_times_ms, subject.r_peak_times_ms, clip.heart_rate_bpm
+    )
     if len(diastolic):
         return _sure(subject, networks, card, _few(diastolic)), "R peaks"
     first = _sure(subject, networks, card, _few(np.arange(count)))
