@@ -25,6 +25,8 @@ The papers report real patients; ours are simulated ones that training never saw
 intervals over patients). The columns say that a network learns what it is shown, not
 that it would do as well on real patients. Rows named semi real are of real ECGs and real films,
 paired at random, with a label drawn from what was measured of both (`python -m train semi-real`).
+Aortic stenosis is read from frames with the valve open where R peaks tell which these are; rows
+named any phase are of frames of any moment, as in stills.
 """
 _SEMI_REAL = "semi_real_auroc"
 

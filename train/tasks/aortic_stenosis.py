@@ -29,6 +29,9 @@ _PAPER = {
     "study_stenosis_accuracy": 0.9467,
     "study_stenosis_auc": 0.95,
     "study_severity_auc": 0.93,
+    "any_phase_study_stenosis_accuracy": 0.9467,
+    "any_phase_study_stenosis_auc": 0.95,
+    "any_phase_study_severity_auc": 0.93,
 }
 
 
