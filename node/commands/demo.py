@@ -37,7 +37,8 @@ from node.sending.outcome import SendState
 SAMPLES = Path(__file__).parents[2] / "sample_dicom"
 #: Copies of another sample: a conflict, and a second encoding, which the tests use.
 _LEFT_OUT = ("echo_a4c_sonosite_30f_small.dcm", "echo_tee_colour_still_px.dcm")
-_START_S = 120.0
+#: A busy machine takes minutes to load all networks.
+_START_S = 600.0
 _WORK_S = 600.0
 _QUIET_S = 1.5
 _POLL_S = 0.1
@@ -125,10 +126,13 @@ def _start(config: Path, log: int, log_path: Path) -> subprocess.Popen[bytes]:
         if node.poll() is not None:
             break
         time.sleep(_POLL_S)
+    late = node.poll() is None
     node.kill()
     node.wait()
     tail = log_path.read_text(encoding="utf-8", errors="replace")[-2000:]
-    raise UnreachableError(f"The node did not start:\n{tail}")
+    ended = f"ended with {node.returncode} before it was ready"
+    why = f"was not ready after {_START_S:.0f} s" if late else ended
+    raise UnreachableError(f"The node {why}. The end of its log:\n{tail}")
 
 
 def _send(samples: Sequence[Path], port: int) -> _Sent:
