@@ -114,7 +114,7 @@ def logging_to(
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in _CAPPED:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     # The audit trail is written whatever level a site chooses for the rest.
     logging.getLogger(_AUDIT).setLevel(logging.INFO)
     warnings.showwarning = _log_warning

@@ -52,6 +52,16 @@ def test_fixed_keys_and_allowed_extras(log: _Log) -> None:
     }
 
 
+@pytest.mark.parametrize(("level", "lines"), [("debug", 1), ("error", 0)])
+def test_other_packages_are_as_quiet_as_the_site_wants(level: str, lines: int) -> None:
+    written = _Log()
+    with logging_to(KEY, level, written.stream):
+        logging.getLogger("pydicom").info("Doe^Jane has a code string")
+        logging.getLogger("pydicom").warning("Doe^Jane is no code string")
+    assert len(written.lines) == lines
+    assert "Doe" not in written.stream.getvalue()
+
+
 def test_uids_are_hashed_everywhere(log: _Log) -> None:
     extra = {"study": UID, "address": "192.168.1.20", "reason": f"{UID} is odd"}
     logging.getLogger("node.worker").info("study %s", UID, extra=extra)
