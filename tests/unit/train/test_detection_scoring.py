@@ -8,7 +8,7 @@ import pytest
 import train.tasks  # noqa: F401 - tasks and their scoring import each other; this order works
 from train.scoring import detection
 from train.scoring.valve_calcification import _sure
-from train.scoring.valve_detection import _best_confidence, _thresholds
+from train.scoring.valve_detection import _thresholds, finding_confidence
 
 TRUE = [0.0, 0.0, 10.0, 10.0]
 FAR = [50.0, 50.0, 60.0, 60.0]
@@ -58,13 +58,15 @@ def test_a_second_box_on_the_same_valve_is_wrong() -> None:
     assert detection.average_precision(m.present, m.score, m.overlap) == pytest.approx(1.0)
 
 
-def test_the_confidence_with_the_best_f1_is_chosen(matched: detection.Matched) -> None:
-    # from .41 to .60 both valves are found with one wrong box
-    confidence = _best_confidence(matched)
-    assert 0.4 < confidence <= 0.6
-    thresholds = _thresholds(matched, confidence)
+def test_the_confidence_finds_most_valves_at_the_wanted_precision(
+    matched: detection.Matched,
+) -> None:
+    # above .80 every box is right, and from .41 to .60 both valves are found with one wrong box
+    assert finding_confidence(matched, 0.95) == pytest.approx(0.9)
+    assert finding_confidence(matched, 0.6) == pytest.approx(0.6)
+    thresholds = _thresholds(matched, 0.6)
     assert thresholds["no_valve_confidence"]["value"] == pytest.approx(0.4)
-    assert thresholds["valve_confidence"]["value"] == pytest.approx(confidence, abs=1e-3)
+    assert thresholds["valve_confidence"]["value"] == pytest.approx(0.6, abs=1e-3)
 
 
 def test_few_of_the_healthy_are_surely_calcified() -> None:
