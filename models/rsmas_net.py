@@ -34,10 +34,13 @@ class StenosisLogits(NamedTuple):
         None, any.
     severity
         Mild to moderate, severe: if there is one.
+    evidence
+        Of each cell of the last map, in training only: see :meth:`RsmasNet.evidence`.
     """
 
     stenosis: Tensor
     severity: Tensor
+    evidence: Tensor | None = None
 
 
 class ReconstructionStage(nn.Sequential):
@@ -115,7 +118,19 @@ class RsmasNet(nn.Module):
 
     def forward(self, frames: Tensor) -> StenosisLogits:
         """Map frames, as in :meth:`features`, to the logits of both questions."""
-        return self.decide(self.features(frames))
+        last = self.features(frames)
+        logits = self.decide(last)
+        return logits._replace(evidence=self.evidence(last)) if self.training else logits
+
+    def evidence(self, last: Tensor) -> Tensor:
+        """How much each position of the last feature map adds to or takes from the logits.
+
+        Returns
+        -------
+        Sum over channels and logits of their magnitudes, ``(B, 4, 4)``.
+        """
+        weights = torch.cat([self.stenosis.weight, self.severity.weight]).abs().sum(0)
+        return (last.float().abs() * weights[:, None, None]).sum(1)
 
     def load_backbone(self, state: Mapping[str, Tensor]) -> None:
         """Take stem and layer1 to layer3 from a ResNet50, e.g. one trained on ImageNet.

@@ -118,8 +118,9 @@ class StenosisStills:
 
         Returns
         -------
-        ``frames`` uint8 ``(B, 1, size, size)``, ``stenosis`` and ``severity`` int64 ``(B,)``, and
-        ``area`` of the valve in cm², float32 ``(B,)``, NaN where it is not known.
+        ``frames`` uint8 ``(B, 1, size, size)``, ``stenosis`` and ``severity`` int64 ``(B,)``,
+        ``area`` of the valve in cm², float32 ``(B,)``, and ``valve_at``, x and y of its middle as
+        shares of the side before the jitter, float32 ``(B, 2)``; NaN where not known or not seen.
         """
         frames = np.stack([self._frames[self._rows[position]] for position in positions])
         if not self._lesson:
@@ -142,7 +143,15 @@ class StenosisStills:
             "stenosis": self.stenosis[chosen],
             "severity": self.severity[chosen],
             "area": np.array([self._truth[k].get("area_cm2", np.nan) for k in chosen], np.float32),
+            "valve_at": np.array([self._valve_at(k) for k in chosen], np.float32),
         }
+
+    def _valve_at(self, position: int) -> tuple[float, float]:
+        """A cut-out has the valve in its middle, as far as the frame's edge allows."""
+        at = self._truth[position].get("valve_at")
+        if at is None:
+            return (np.nan, np.nan)
+        return (0.5, 0.5) if self._lesson else (at[0], at[1])
 
 
 def _teaches(row: dict[str, Any]) -> bool:

@@ -43,7 +43,8 @@ class AorticStenosisTask:
 
     def __init__(self, recipe: Recipe) -> None:
         self._jitter = jitter_of(recipe.augment)
-        self._weights = loss_table(recipe, {"severity": 1.0, "area": 0.0, "label_smoothing": 0.0})
+        known_terms = {"severity": 1.0, "area": 0.0, "beside": 0.0, "label_smoothing": 0.0}
+        self._weights = loss_table(recipe, known_terms)
         known = {"dropout": 0.0, "others_every": 1, "shut_every": 1, "lesson": False}
         options = options_table(recipe, known)
         self._lesson = bool(options["lesson"])
@@ -84,11 +85,14 @@ class AorticStenosisTask:
             with torch.no_grad():
                 logits.append(network(batch["frames"]))
             truth.append(batch)
-        both = StenosisLogits(*(torch.cat(part).float() for part in zip(*logits, strict=True)))
+        both = StenosisLogits(
+            torch.cat([each.stenosis for each in logits]).float(),
+            torch.cat([each.severity for each in logits]).float(),
+        )
         names = ("stenosis", "severity")
         answers = {name: torch.cat([b[name] for b in truth]) for name in (*names, "area")}
         areas = {}
-        for name, logit in zip(names, both, strict=True):
+        for name, logit in zip(names, (both.stenosis, both.severity), strict=True):
             known = answers[name] != NO_SEVERITY
             margin = (logit[:, 1] - logit[:, 0])[known]
             areas[name] = metrics.auroc(answers[name][known].cpu().numpy(), margin.cpu().numpy())
@@ -132,12 +136,11 @@ class AorticStenosisTask:
         severity = severity / known
         area = area_term(logits, batch["area"])
         weighted = self._weights["severity"] * severity + self._weights["area"] * area
-        return {
-            "loss": stenosis + weighted,
-            "stenosis_loss": stenosis,
-            "severity_loss": severity,
-            "area_loss": area,
-        }
+        terms = {"stenosis_loss": stenosis, "severity_loss": severity, "area_loss": area}
+        if logits.evidence is not None and self._weights["beside"]:
+            terms["beside_loss"] = beside_term(logits.evidence, batch["valve_at"])
+            weighted = weighted + self._weights["beside"] * terms["beside_loss"]
+        return {"loss": stenosis + weighted, **terms}
 
 
 def area_term(logits: StenosisLogits, area: Tensor) -> Tensor:
@@ -160,3 +163,28 @@ def area_term(logits: StenosisLogits, area: Tensor) -> Tensor:
         wanted = MARGIN * torch.log(limit / area[known])
         terms.append(functional.huber_loss(margin, wanted, reduction="sum"))
     return (terms[0] + terms[1]) / (2 * known.sum().clamp_min(1))
+
+
+def beside_term(evidence: Tensor, valve_at: Tensor) -> Tensor:
+    """Share of the evidence that lies in cells beside the valve, mean over the frames that show it.
+
+    Every cell of the last map sees the whole frame, so a network may answer from any of them and
+    its Grad-CAM++ then points beside the valve. Not from the paper.
+
+    Parameters
+    ----------
+    evidence
+        Of each cell, ``(B, h, w)``, 0 or more.
+    valve_at
+        Middle of the valve, x and y as shares of the frame, ``(B, 2)``; NaN where it is not seen.
+    """
+    rows, columns = evidence.shape[1:]
+    middles = [
+        (torch.arange(count, device=evidence.device) + 0.5) / count for count in (rows, columns)
+    ]
+    dy = (middles[0] - valve_at[:, 1:]).abs() * rows
+    dx = (middles[1] - valve_at[:, :1]).abs() * columns
+    beside = ~((dy < 1)[:, :, None] & (dx < 1)[:, None, :])
+    known = torch.isfinite(valve_at).all(1)
+    share = (evidence * beside).sum((1, 2)) / evidence.sum((1, 2)).clamp_min(1e-6)
+    return share[known].sum() / known.sum().clamp_min(1)

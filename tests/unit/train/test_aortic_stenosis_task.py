@@ -15,6 +15,7 @@ from train.scoring.aortic_stenosis import Answers, Scored, choose_rule, studies
 
 AorticStenosisTask = tasks.aortic_stenosis.AorticStenosisTask
 MARGIN, area_term = tasks.aortic_stenosis.MARGIN, tasks.aortic_stenosis.area_term
+beside_term = tasks.aortic_stenosis.beside_term
 
 
 def recipe(**more: object) -> Recipe:
@@ -82,6 +83,28 @@ def test_margins_follow_the_area_where_it_is_known() -> None:
     terms = task.loss(Fixed(stenosis, severity), known, 0.0)
     without = terms["stenosis_loss"].item() + terms["severity_loss"].item()
     assert terms["loss"].item() == pytest.approx(without + 3 * terms["area_loss"].item())
+
+
+def test_evidence_beside_the_valve_costs_its_share() -> None:
+    evidence = torch.ones(3, 4, 4)
+    evidence[1] = 0.0
+    evidence[1, 0:2, 2:4] = 5.0  # rows 0 and 1, columns 2 and 3: the valve at x 0.75, y 0.25
+    nan = float("nan")
+    at = torch.tensor([[0.75, 0.25], [0.75, 0.25], [nan, nan]])
+    assert beside_term(evidence[:1], at[:1]).item() == pytest.approx(12 / 16)
+    assert beside_term(evidence, at).item() == pytest.approx((12 / 16 + 0) / 2)
+    moved = beside_term(evidence[1:2], torch.tensor([[0.25, 0.75]]))
+    assert moved.item() == pytest.approx(1.0)
+    assert beside_term(evidence[2:], at[2:]).item() == 0.0
+
+
+def test_the_network_says_its_evidence_in_training_only() -> None:
+    network = tasks.aortic_stenosis.RsmasNet()
+    frames = torch.randint(0, 255, (2, 1, 64, 64), dtype=torch.uint8)
+    evidence = network.train()(frames).evidence
+    assert evidence is not None
+    assert (evidence.shape, bool((evidence > 0).all())) == ((2, 2, 2), True)
+    assert network.eval()(frames).evidence is None
 
 
 def test_unknown_keys_of_the_recipe_are_refused() -> None:
