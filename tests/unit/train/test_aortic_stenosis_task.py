@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.rsmas_net import StenosisLogits
+from models.rsmas_net import RsmasNet, StenosisLogits
 from models.view_priority import ViewPriority
 from train import tasks
 from train.recipe import Recipe, RecipeError, Stage
@@ -99,12 +99,52 @@ def test_evidence_beside_the_valve_costs_its_share() -> None:
 
 
 def test_the_network_says_its_evidence_in_training_only() -> None:
-    network = tasks.aortic_stenosis.RsmasNet()
+    network = RsmasNet()
     frames = torch.randint(0, 255, (2, 1, 64, 64), dtype=torch.uint8)
     evidence = network.train()(frames).evidence
     assert evidence is not None
     assert (evidence.shape, bool((evidence > 0).all())) == ((2, 2, 2), True)
     assert network.eval()(frames).evidence is None
+
+
+class Grey(nn.Module):
+    """Answers both questions by the grey of the frame; says evidence even when not training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.ones(1))
+
+    def forward(self, frames: Tensor) -> StenosisLogits:
+        grey = frames.float().mean((1, 2, 3)) * self.slope
+        margin = torch.stack([torch.zeros_like(grey), grey], 1)
+        return StenosisLogits(margin, -margin, torch.ones(len(frames), 2, 2))
+
+
+class Greys:
+    """Frames that are the lighter the worse the stenosis is."""
+
+    stenosis = np.array([0, 0, 1, 1, 1])
+    severity = np.array([-1, -1, 0, 0, 1])
+
+    def __len__(self) -> int:
+        return len(self.stenosis)
+
+    def batch(self, positions: list[int], rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        return {
+            "frames": np.full((len(positions), 1, 4, 4), 0, np.uint8)
+            + np.array(positions, np.uint8)[:, None, None, None],
+            "stenosis": self.stenosis[positions],
+            "severity": self.severity[positions],
+            "area": np.full(len(positions), np.nan, np.float32),
+            "valve_at": np.full((len(positions), 2), np.nan, np.float32),
+        }
+
+
+def test_validation_ranks_frames_by_both_questions() -> None:
+    scores = AorticStenosisTask(recipe(loss={"beside": 1.0})).validate(Grey(), Greys(), 5)  # type: ignore[arg-type]
+    assert (scores["stenosis_auc"], scores["severity_auc"]) == (1.0, 0.0)
+    assert scores["error"] == pytest.approx(0.5)
+    assert np.isfinite(scores["loss"])
 
 
 def test_unknown_keys_of_the_recipe_are_refused() -> None:
