@@ -694,7 +694,7 @@ def test_a_ledger_whose_disk_failed_works_again_when_the_disk_does(
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert ledger.record_arrival(arrival(1)) is ArrivalOutcome.STORED
-        assert ledger.healthy
+        ledger.check_writable()
         assert ledger.counts()["instances"]["received"] == 2
     with Ledger.open(path) as ledger:
         assert ledger.counts()["instances"]["received"] == 2

@@ -167,12 +167,12 @@ def test_a_head_that_can_not_be_written_leaves_nothing(
     assert len(list(Path("/proc/self/fd").iterdir())) == open_files
 
 
-@pytest.mark.parametrize("call", ["fdatasync", "rename"])
+@pytest.mark.parametrize("call", ["os.fdatasync", "pathlib.Path.rename"])
 def test_a_disk_that_can_not_even_remove_the_part_is_told_as_well(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    monkeypatch.setattr(*((os, call) if call == "fdatasync" else (Path, call)), failing_with(30))
-    monkeypatch.setattr(Path, "unlink", failing_with(30))
+    monkeypatch.setattr(call, failing_with(errno.EROFS))
+    monkeypatch.setattr(Path, "unlink", failing_with(errno.EROFS))
     part = bench.intake.begin(REQUEST)
     part.write(dataset(CT_IMAGE, "1.2.3.4"))
     assert bench.intake.take(part, REQUEST) is StoreStatus.OUT_OF_RESOURCES
