@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import json
 import os
 import resource
@@ -256,7 +255,7 @@ def _live(request: dict[str, Any], line: socket.socket, gate: int, ready: int) -
     try:
         node = SmallNode(Path(request["folder"]))
     except (CardionodeError, OSError) as error:
-        return f"start: {type(error).__name__} {errno.errorcode.get(getattr(error, 'errno', 0), '')}"
+        return f"start: {type(error).__name__}"
     if request["after_start"]:
         begin()
     left = [Path(each) for each in request["instances"]]

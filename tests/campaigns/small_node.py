@@ -209,8 +209,6 @@ def write_instances(folder: Path, count: int) -> list[Path]:
 
 def _instance(number: int) -> Dataset:
     study = number - 1 if number % 3 == 2 else number
-    ds = make_echo_still(
-        study=f"S{study}", patient=f"P{study}", number=number, rows=40, columns=60
-    )
+    ds = make_echo_still(study=f"S{study}", patient=f"P{study}", number=number, rows=40, columns=60)
     ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     return ds

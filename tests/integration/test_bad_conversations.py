@@ -154,9 +154,7 @@ def test_an_item_longer_than_the_request(node: Node, request_pdu: bytes) -> None
         pytest.param([], id="none"),
     ],
 )
-def test_contexts_that_may_not_be(
-    node: Node, contexts: list[tuple[int, str, list[str]]]
-) -> None:
+def test_contexts_that_may_not_be(node: Node, contexts: list[tuple[int, str, list[str]]]) -> None:
     """It is negotiated or refused, and whoever asks properly is served (PS3.8 section 9.3.2.2)."""
     with node.connect() as sock:
         sock.sendall(associate_rq(contexts))

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 import node
-from node import ledger_writer
+from node import ledger_engine, ledger_writer
 from node.errors import (
     InvalidResultError,
     LeaseLostError,
@@ -719,3 +720,20 @@ def test_a_ledger_that_is_damaged_meanwhile_stays_closed(
 
 def _break(tx: Transaction) -> None:
     tx.connection.exec_driver_sql("PRAGMA cache_size = 0")
+
+
+def test_a_ledger_that_another_program_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_engine, "BUSY_TIMEOUT_S", 0.1)
+    with Ledger.open(path) as ledger:
+        ledger.record_arrival(arrival(0))
+        with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
+            stranger.execute("BEGIN IMMEDIATE")
+            with pytest.raises(LedgerWriteError, match="locked"):
+                ledger.record_arrival(arrival(1))
+            assert ledger.counts()["instances"]["received"] == 1
+            stranger.execute("ROLLBACK")
+        assert ledger.record_arrival(arrival(1)) is ArrivalOutcome.STORED
+    with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
+        stranger.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LedgerError, match="locked"):
+            Ledger.open(path)
