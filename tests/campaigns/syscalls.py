@@ -64,7 +64,7 @@ def calls(log: str) -> Iterator[Call]:
 def _call(call: re.Match[str]) -> Call:
     arguments = call["arguments"]
     outside = _TEXT.sub("", arguments)
-    opened = _OPENED.search(call["after"])
+    opened = _OPENED.match(call["result"] + call["after"])
     return Call(
         call["name"],
         tuple(_bytes(each).decode() for each in _OPENED.findall(outside)),
