@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -62,6 +63,7 @@ class DataDir:
         """
         if self._lock_fd is not None:
             return
+        there = next(each for each in self.path.parents if each.is_dir())
         for folder in (self.path, self.spool_in, self.spool_obj, self.work, self.results):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -73,6 +75,12 @@ class DataDir:
         self._lock_fd = fd
         _sync(self.path / "spool")
         _sync(self.path)
+        # Also the names of the folders that were made on the way to it.
+        for folder in self.path.parents:
+            with contextlib.suppress(PermissionError):  # It is somebody else's, and was there.
+                _sync(folder)
+            if folder == there:
+                break
 
     def release(self) -> None:
         """Give the directory back; releasing twice is harmless."""

@@ -14,6 +14,7 @@ The class docstring is the default message. The tree::
     │   └── RefusedError            the destination refused for good
     └── TransientError              a later attempt may succeed
         ├── StorageFullError        the disk is below its reserve
+        ├── StorageFailedError      the disk, or the system's table of files, failed
         ├── DecoderDiedError        a decoder child was killed, ran out of memory or of time
         ├── HostDiedError           the inference host died while it worked for us
         ├── LeaseLostError          another worker took the job over
@@ -21,6 +22,9 @@ The class docstring is the default message. The tree::
 """
 
 from __future__ import annotations
+
+import errno
+from typing import Self
 
 
 class CardionodeError(Exception):
@@ -76,6 +80,16 @@ class TransientError(CardionodeError):
 
 class StorageFullError(TransientError):
     """The disk is below its reserve."""
+
+
+class StorageFailedError(TransientError):
+    """The disk could not be read or written."""
+
+    @classmethod
+    def of(cls, error: OSError) -> Self:
+        """Name the system's error by its code: its text may hold a path."""
+        code = errno.errorcode.get(error.errno or 0, "no code")
+        return cls(f"The disk could not be read or written ({code}).")
 
 
 class DecoderDiedError(TransientError):

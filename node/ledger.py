@@ -93,7 +93,8 @@ class Ledger:
         if read_only:
             return cls(open_readers(path), None)
         connection = open_writer(path)
-        return cls(open_readers(path), Writer(connection, clock or SteadyClock()), pairing)
+        writer = Writer(connection, clock or SteadyClock(), lambda: open_writer(path))
+        return cls(open_readers(path), writer, pairing)
 
     def close(self) -> None:
         """Finish the changes that wait, then close; closing twice is harmless."""

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
@@ -44,7 +45,7 @@ def open_writer(path: Path) -> Connection:
         connection = engine.connect()
         _prepare(connection)
         _migrate(connection)
-    except (DBAPIError, sqlite3.Error) as error:
+    except (DBAPIError, sqlite3.Error, CommandError) as error:
         engine.dispose()
         raise LedgerError(f"The ledger can't be opened: {_plain(error)}") from error
     except LedgerError:
@@ -144,5 +145,5 @@ def _schema_revision(connection: Connection) -> str | None:
     return None if revision is None else str(revision)
 
 
-def _plain(error: DBAPIError | sqlite3.Error) -> str:
+def _plain(error: DBAPIError | sqlite3.Error | CommandError) -> str:
     return str(error.orig if isinstance(error, DBAPIError) else error)

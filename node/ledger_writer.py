@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
@@ -12,12 +15,16 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError
 
-from node.errors import CardionodeError, LedgerWriteError, StorageFullError
+from node.errors import CardionodeError, LedgerError, LedgerWriteError, StorageFullError
 from node.ledger_tables import events
 
 Result = TypeVar("Result")
 
 MAX_BATCH = 128
+#: How often a ledger whose disk failed is opened anew.
+MEND_EVERY_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 _ADD_EVENTS = insert(events)
 
@@ -78,11 +85,21 @@ class Writer:
         The only connection that writes; the writer closes it.
     clock
         Epoch seconds.
+    reopen
+        Opens and checks the file anew: after a disk error what this connection believes of the
+        file can't be trusted. Until that succeeds every change is refused.
     """
 
-    def __init__(self, connection: Connection, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Callable[[], float],
+        reopen: Callable[[], Connection],
+    ) -> None:
         self._connection = connection
         self._clock = clock
+        self._reopen = reopen
+        self._next_mend_at = 0.0
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._closed = False
@@ -146,7 +163,7 @@ class Writer:
         return batch, True
 
     def _write(self, batch: list[_Request]) -> None:
-        if self._broken:
+        if self._broken and not self._mend():
             _refuse(batch, LedgerWriteError, self._broken)
             return
         try:
@@ -163,6 +180,27 @@ class Writer:
                     request.answer.set_result(answer.value)
                 else:
                     request.answer.set_exception(answer.error)
+
+    def _mend(self) -> bool:
+        """Open the file anew, now and then; return whether it is sound.
+
+        What was not synced is not synced again: a commit that failed is not in the file's index
+        of commits, so that the next one writes its pages over.
+        """
+        if time.monotonic() < self._next_mend_at:
+            return False
+        self._next_mend_at = time.monotonic() + MEND_EVERY_S
+        with contextlib.suppress(DBAPIError, sqlite3.Error):
+            self._connection.invalidate()
+        try:
+            self._connection.close()
+            self._connection = self._reopen()
+        except (LedgerError, DBAPIError, sqlite3.Error) as error:
+            _log.error("the ledger can't be opened again: %s", type(error).__name__)
+            return False
+        self._broken = ""
+        _log.warning("the ledger works again")
+        return True
 
     def _run(self, change: Callable[[Transaction], Any]) -> _Answer:
         savepoint = self._connection.begin_nested()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from node.arrival.routing import no_taker, route
 from node.asked_once import AskedOnce
 from node.decode.examined import Examined
 from node.errors import (
+    BadObjectError,
     CardionodeError,
     NotAnalysableError,
     NotApplicableError,
@@ -111,6 +113,7 @@ class Pipeline:
             The attempt may be repeated.
         """
         path = self.blob(instance.sha256)
+        _check_bytes(path, instance.sha256)
         examined = self.decoder.decode(path)
         routes = route(examined.instance)
         if routes.kind is None or examined.decoded is None:
@@ -233,6 +236,12 @@ class Pipeline:
         )
         validate_result(capture)
         return self.store.put(capture, "capture", finding.name, instance.sop_instance_uid)
+
+
+def _check_bytes(path: Path, sha256: str) -> None:
+    with path.open("rb") as blob:
+        if hashlib.file_digest(blob, "sha256").hexdigest() != sha256:
+            raise BadObjectError("its stored bytes are damaged: their checksum is wrong")
 
 
 def _failure(finding: Finding, error: Exception) -> str:

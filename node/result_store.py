@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -50,6 +51,9 @@ class ResultStore:
         target = self._folder / digest[:2] / f"{digest}.dcm"
         if not target.exists():
             _write_durably(target, content)
+        else:
+            # Its name may not be on stable storage yet: a sync can have failed after the rename.
+            _sync_folders(target)
         return StoredObject(
             kind=kind,
             finding=finding,
@@ -92,11 +96,20 @@ class ResultStore:
 def _write_durably(target: Path, content: bytes) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = target.with_name(f"{secrets.token_hex(8)}.part")
-    with part.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.rename(target)
+    try:
+        with part.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.rename(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    _sync_folders(target)
+
+
+def _sync_folders(target: Path) -> None:
     for folder in (target.parent, target.parent.parent):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -8,7 +8,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from node.errors import BadObjectError, CardionodeError, DecoderDiedError, LeaseLostError
+from node.errors import (
+    BadObjectError,
+    CardionodeError,
+    DecoderDiedError,
+    LeaseLostError,
+    PermanentError,
+    StorageFailedError,
+)
 from node.ledger import Ledger
 from node.ledger_records import Job
 from node.ledger_states import JobKind
@@ -102,6 +109,11 @@ class Worker:
                 self._ledger.quarantine(job, f"decode failed {job.attempt} times: {error}")
             else:
                 self._fail(job, error)
+        except FileNotFoundError:
+            self._fail(job, PermanentError("a stored file is missing"))
+        except OSError as error:
+            # A disk that is full or fails, or too many open files: that may pass.
+            self._fail(job, StorageFailedError.of(error))
         except Exception as error:  # noqa: BLE001
             # The boundary of a job: whatever a network, a codec or a bug raises ends this attempt
             # with a reason in the ledger, and no other job.

@@ -1,4 +1,4 @@
-"""In continuous integration a test that is skipped for want of a tool is a failure."""
+"""In continuous integration a test that is skipped for want of a tool is a failure; seeds."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def _fail_if_a_tool_is_missing(report: pytest.TestReport | pytest.CollectReport)
         if reason.startswith("needs:"):
             report.outcome = "failed"
             report.longrepr = f"skipped in continuous integration: {reason}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a campaign be run again."""
+    parser.addoption("--seed", type=int, help="seed of the campaigns, as their last line tells it")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -96,12 +96,15 @@ class Intake:
         StorageFullError
             The disk is full or below its reserve.
         """
-        part = self._spool.begin()
-        part.write_head(
-            encode_head(
-                request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid
-            )
+        head = encode_head(
+            request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid
         )
+        part = self._spool.begin()
+        try:
+            part.write_head(head)
+        except (OSError, StorageFullError):
+            part.discard()
+            raise
         return part
 
     def take_file(self, path: Path, calling_ae_title: str) -> StoreStatus:

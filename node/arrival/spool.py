@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from node.errors import BadObjectError, StorageFullError
+from node.errors import BadObjectError, StorageFailedError, StorageFullError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SPACE_CHECK_EVERY_BYTES = 16 << 20
@@ -106,8 +107,7 @@ class PartFile:
         except (OSError, StorageFullError):
             self.discard()
             raise
-        os.close(self._fd)
-        self._fd = None
+        self._close()
         self._is_synced = True
 
     def commit(self) -> StoredBlob:
@@ -130,12 +130,22 @@ class PartFile:
         return StoredBlob(sha256, self.size_bytes, target)
 
     def discard(self) -> None:
-        """Forget the part; harmless after :meth:`commit` and when repeated."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        """Forget the part; harmless after :meth:`commit` and when repeated.
+
+        A disk that fails to remove it leaves it to the next start's sweep: what the sender is
+        told must not depend on that.
+        """
+        self._close()
         self._is_synced = False
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        # Closed once only, also when that fails: the number may be another file's by then.
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):  # What counts is the sync.
+                os.close(fd)
 
 
 class Spool:
@@ -195,13 +205,39 @@ class Spool:
         if self.free_bytes() < self._reserve_bytes:
             raise StorageFullError
 
+    def check_writable(self) -> None:
+        """Write, sync and remove a part that means nothing.
+
+        Raises
+        ------
+        StorageFullError
+            The disk is full or below its reserve.
+        StorageFailedError
+            The disk can't be written, or its writes don't last.
+        """
+        try:
+            part = self.begin()
+            try:
+                part.write(b"\0")
+                part.sync()
+            finally:
+                part.discard()
+        except OSError as error:
+            raise StorageFailedError.of(error) from error
+
     def make_folder(self, folder: Path) -> None:
         """Make a blob's folder, durably."""
         with self._lock:
             if folder not in self._made:
                 folder.mkdir(mode=0o700, exist_ok=True)
-                # Also when it was there: who made it may have died before its sync.
-                _sync_folder(self._obj)
+                try:
+                    # Also when it was there: who made it may have died before its sync.
+                    _sync_folder(self._obj)
+                except OSError:
+                    # Made anew the next time: a second sync of the same would prove nothing.
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
+                    raise
                 self._made.add(folder)
 
     def sweep(

@@ -152,7 +152,7 @@ def _checks(runtime: Runtime) -> dict[str, Check]:
 
     return {
         "ledger": failing(runtime.ledger.check_writable),
-        "spool": failing(runtime.spool.check_reserve),
+        "spool": failing(runtime.spool.check_writable),
         "networks": networks,
         "weights": runtime.weights_problem,
     }

@@ -111,7 +111,7 @@ def answer_to(request: dict[str, str], limits: Limits) -> dict[str, Any]:
             if exc.errno in _NO_ROOM:
                 return {"full": True}
             if exc.errno is not None:
-                return {"died": f"the instance could not be read ({errno.errorcode[exc.errno]})"}
+                return {"failed": exc.errno}
             return {"bad": _reason(exc)}
         except Exception as exc:  # noqa: BLE001
             # The process boundary: pydicom and the codecs raise almost anything on hostile bytes,

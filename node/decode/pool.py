@@ -14,7 +14,7 @@ from node.decode.examined import Examined
 from node.decode.limits import Limits
 from node.decode.process import DecoderProcess
 from node.decode.scratch import MappedScratch
-from node.errors import BadObjectError, DecoderDiedError, StorageFullError
+from node.errors import BadObjectError, DecoderDiedError, StorageFailedError, StorageFullError
 
 _MIB = 1 << 20
 _INSTANCES_PER_CHILD = 500  # what a native library leaks, ends with its process
@@ -81,6 +81,8 @@ class DecodePool:
             The child died, ran out of memory or of time; it has been replaced.
         StorageFullError
             There is no room in the scratch folder.
+        StorageFailedError
+            The instance could not be read, for a reason that may pass.
         FileNotFoundError
             There is no such instance.
         """
@@ -126,6 +128,8 @@ class DecodePool:
             raise BadObjectError(str(said["bad"]))
         if "full" in said:
             raise StorageFullError("there is no room in the scratch folder of the decoders")
+        if "failed" in said:
+            raise StorageFailedError.of(OSError(int(said["failed"]), ""))
         if "died" in said:
             self._replace(slot)
             raise DecoderDiedError(str(said["died"]))

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from node.errors import LeaseLostError, RefusedError, UnreachableError
+from node.errors import LeaseLostError, RefusedError, StorageFailedError, UnreachableError
 from node.ledger_records import Delivery
 from node.retry import DELIVERY_POLICY, RetryPolicy, decide
-from node.sending.outcome import Sender, SendOutcome, SendState, permanent
+from node.sending.outcome import Sender, SendOutcome, SendState, permanent, transient
 
 LEASE_S = 900.0
 LONGEST_PAUSE_S = 60.0
@@ -153,8 +153,10 @@ class Courier:
         try:
             with path.open("rb") as blob:
                 digest = hashlib.file_digest(blob, "sha256").hexdigest()
-        except OSError:
+        except FileNotFoundError:
             return permanent("the stored object is missing")
+        except OSError as error:
+            return transient(str(StorageFailedError.of(error)))
         if digest != delivery.object.sha256:
             return permanent("the stored object is damaged: its checksum is wrong")
         return self._sender.send(delivery.object, path)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 import node
+from node import ledger_engine, ledger_writer
 from node.errors import (
     InvalidResultError,
     LeaseLostError,
@@ -672,3 +675,65 @@ def test_a_closed_ledger_refuses(path: Path) -> None:
 def test_no_sqlite_file_opens_where_there_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="can't be opened"):
         Ledger.open(tmp_path / "missing" / "ledger.sqlite")
+
+
+def test_a_ledger_whose_disk_failed_works_again_when_the_disk_does(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_writer, "MEND_EVERY_S", 0.0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Ledger.open(path) as ledger:
+        ledger.record_arrival(arrival(0))
+        wal_bytes = Path(f"{path}-wal").stat().st_size
+        # Of files that are full the system tells as it does of disks that fail.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (wal_bytes, hard))
+        try:
+            for number in (1, 2):
+                with pytest.raises(LedgerWriteError):
+                    ledger.record_arrival(arrival(number))
+            assert not ledger.healthy
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert ledger.record_arrival(arrival(1)) is ArrivalOutcome.STORED
+        ledger.check_writable()
+        assert ledger.counts()["instances"]["received"] == 2
+    with Ledger.open(path) as ledger:
+        assert ledger.counts()["instances"]["received"] == 2
+
+
+def test_a_ledger_that_is_damaged_meanwhile_stays_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_writer, "MEND_EVERY_S", 0.0)
+    with Ledger.open(path) as ledger:
+        ledger.record_arrival(arrival(0))
+        ledger._change(_break)
+        content = bytearray(path.read_bytes())
+        content[: 4096 * 3] = b"\xff" * 4096 * 3
+        path.write_bytes(content)
+        Path(f"{path}-wal").write_bytes(b"")
+        for number in (1, 2):
+            with pytest.raises(LedgerWriteError):
+                ledger.record_arrival(arrival(number))
+        assert not ledger.healthy
+
+
+def _break(tx: Transaction) -> None:
+    tx.connection.exec_driver_sql("PRAGMA cache_size = 0")
+
+
+def test_a_ledger_that_another_program_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_engine, "BUSY_TIMEOUT_S", 0.1)
+    with Ledger.open(path) as ledger:
+        ledger.record_arrival(arrival(0))
+        with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
+            stranger.execute("BEGIN IMMEDIATE")
+            with pytest.raises(LedgerWriteError, match="locked"):
+                ledger.record_arrival(arrival(1))
+            assert ledger.counts()["instances"]["received"] == 1
+            stranger.execute("ROLLBACK")
+        assert ledger.record_arrival(arrival(1)) is ArrivalOutcome.STORED
+    with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
+        stranger.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LedgerError, match="locked"):
+            Ledger.open(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -15,7 +16,7 @@ from pydicom import Dataset, dcmread
 from models.cards import Card
 from models.inputs import Clip, Decoded
 from node.decode.examined import Examined
-from node.errors import HostDiedError, NotAnalysableError, PermanentError
+from node.errors import BadObjectError, HostDiedError, NotAnalysableError, PermanentError
 from node.facts import InstanceFacts, Kind
 from node.findings.base import Drawing, Networks, Observation, Subject
 from node.installed import Installed
@@ -41,7 +42,8 @@ CARD = Card(
     intended_use="", statement="a statement",
 )  # fmt: skip
 ROW = InstanceRow(
-    1, "aa" * 32, 1, str(SOURCE.SOPClassUID), str(SOURCE.SOPInstanceUID),
+    1, hashlib.sha256(CLIP.read_bytes()).hexdigest(), 1, str(SOURCE.SOPClassUID),
+    str(SOURCE.SOPInstanceUID),
     str(SOURCE.SeriesInstanceUID), str(SOURCE.StudyInstanceUID), "1.2.840.10008.1.2.4.50", "US",
     "ECHO", False, False, InstanceState.DECODED, "", 1_700_000_000.0,
 )  # fmt: skip
@@ -181,6 +183,12 @@ def test_a_finding_that_fails_costs_only_its_own_result(
     outcomes = make(first, Plain("second", 9020)).analyse(ROW).outcomes
     assert (outcomes[0].state, outcomes[0].reason) == (state, reason)
     assert outcomes[1].state == "analysed"
+
+
+def test_stored_bytes_that_have_changed_are_not_analysed(make: Make) -> None:
+    pipeline = make(Plain())
+    with pytest.raises(BadObjectError, match="checksum"):
+        pipeline.analyse(BROKEN)
 
 
 def test_what_may_succeed_later_is_tried_again(make: Make) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
+
+import pytest
 
 from node.result_store import ResultStore
 from node.results.structured_report import build_report
@@ -24,3 +29,29 @@ def test_the_same_result_is_one_file_and_orphans_go(tmp_path: Path) -> None:
     assert not orphan.exists() and not part.exists()
     assert (tmp_path / kept.path).stat().st_size == kept.size_bytes
     assert store.sweep({kept.sha256}) == 0
+
+
+def test_a_name_that_is_not_on_disk_yet_is_synced_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ResultStore(tmp_path, tmp_path / "results")
+    source = header()
+    report = build_report(lvef_result(source), [source], report_context("first"))
+    failures = 0
+    fsync = os.fsync
+
+    def fail_for_folders(fd: int) -> None:
+        nonlocal failures
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            failures += 1
+            raise OSError(errno.EIO, "EIO")
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    for _ in range(2):
+        with pytest.raises(OSError, match="EIO"):
+            store.put(report, "sr", "lvef")
+    assert failures == 2
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert (tmp_path / store.put(report, "sr", "lvef").path).exists()
+    assert list(tmp_path.rglob("*.part")) == []

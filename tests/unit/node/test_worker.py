@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -115,6 +117,21 @@ def test_bug_fails_the_job_and_not_the_worker(ledger: Ledger, clock: Clock) -> N
     study = ledger.study("1.2.5")
     assert study is not None
     assert "ZeroDivisionError" in study.jobs[0].reason and "secret" not in study.jobs[0].reason
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EROFS, errno.EMFILE])
+def test_a_disk_that_fails_is_tried_again(ledger: Ledger, clock: Clock, code: int) -> None:
+    one = worker(ledger, clock, failing(OSError(code, os.strerror(code), "/secret")))
+    assert one.work_once()
+    assert counts(ledger, "jobs") == {"retry": 1}
+    study = ledger.study("1.2.5")
+    assert study is not None
+    assert errno.errorcode[code] in study.jobs[0].reason and "secret" not in study.jobs[0].reason
+
+
+def test_a_file_that_is_gone_fails_the_job(ledger: Ledger, clock: Clock) -> None:
+    assert worker(ledger, clock, failing(FileNotFoundError(2, "no", "/secret"))).work_once()
+    assert counts(ledger, "jobs") == {"failed": 1}
 
 
 def test_lost_lease_changes_nothing(ledger: Ledger, clock: Clock) -> None:

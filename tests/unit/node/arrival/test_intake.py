@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from node.arrival.header import Header
 from node.arrival.intake import Intake, StoreRequest, StoreStatus
 from node.arrival.part10 import read_head
 from node.arrival.spool import Spool
-from node.errors import BadObjectError
+from node.errors import BadObjectError, StorageFullError
 from node.ledger_records import Arrival
 from node.ledger_states import ArrivalOutcome
 from tests.build import make_ecg, save
@@ -150,6 +153,37 @@ def test_the_wrong_transfer_syntax_is_quarantined(bench: Bench) -> None:
 def test_no_success_without_a_ledger_row(bench: Bench, error: Exception) -> None:
     bench.recorder.fails = error
     assert bench.take(dataset(CT_IMAGE, "1.2.3.4")) is StoreStatus.OUT_OF_RESOURCES
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_head_that_can_not_be_written_leaves_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    open_files = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(os, "write", failing_with(code))
+    with pytest.raises((OSError, StorageFullError)):
+        bench.intake.begin(REQUEST)
+    assert list((bench.data_dir / "spool" / "in").iterdir()) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+
+
+@pytest.mark.parametrize("call", ["os.fdatasync", "pathlib.Path.rename"])
+def test_a_disk_that_can_not_even_remove_the_part_is_told_as_well(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    monkeypatch.setattr(call, failing_with(errno.EROFS))
+    monkeypatch.setattr(Path, "unlink", failing_with(errno.EROFS))
+    part = bench.intake.begin(REQUEST)
+    part.write(dataset(CT_IMAGE, "1.2.3.4"))
+    assert bench.intake.take(part, REQUEST) is StoreStatus.OUT_OF_RESOURCES
+    assert bench.recorder.arrivals == []
+
+
+def failing_with(code: int) -> Callable[..., int]:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    return fail
 
 
 def test_a_file_is_taken_like_what_is_sent(bench: Bench) -> None:

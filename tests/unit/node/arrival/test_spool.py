@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from node.arrival.spool import PartFile, Spool, StoredBlob
-from node.errors import BadObjectError, StorageFullError
+from node.errors import BadObjectError, StorageFailedError, StorageFullError
 
 
 @pytest.fixture
@@ -131,6 +131,44 @@ def test_a_failed_sync_loses_the_part_and_is_not_repeated(
     assert parts(tmp_path) == []
     with pytest.raises(ValueError, match="discarded"):
         part.commit()
+
+
+def test_a_folder_whose_name_was_not_synced_is_made_anew(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", fail_with(errno.EIO))
+    with pytest.raises(OSError, match="error"):
+        store(spool, b"x")
+    assert list((tmp_path / "spool" / "obj").iterdir()) == []
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert store(spool, b"x").path.exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "error"),
+    [
+        ("fdatasync", errno.EIO, StorageFailedError),
+        ("open", errno.EROFS, StorageFailedError),
+        ("open", errno.EMFILE, StorageFailedError),
+        ("write", errno.ENOSPC, StorageFullError),
+    ],
+)
+def test_whether_it_can_be_written_is_tried(
+    spool: Spool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    number: int,
+    error: type[Exception],
+) -> None:
+    spool.check_writable()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail_with(number))
+        with pytest.raises(error):
+            spool.check_writable()
+    spool.check_writable()
+    assert parts(tmp_path) == []
 
 
 def test_a_full_disk_has_its_own_error(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

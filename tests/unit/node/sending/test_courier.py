@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import threading
 from dataclasses import replace
@@ -120,6 +121,21 @@ def test_damaged_and_missing_objects_are_not_sent(tmp_path: Path) -> None:
     log = drain(Outbox(damaged, missing), sender, tmp_path)
     assert [what for what, _, _ in log] == ["refused", "refused"]
     assert "2.25.1" not in sender.sent
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE])
+def test_an_object_that_can_not_be_read_now_is_not_given_up(
+    tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(replace(delivery(tmp_path), attempt=3, permanent_refusals=2))
+
+    def fail(*_: object) -> None:
+        raise OSError(code, "no")
+
+    monkeypatch.setattr(Path, "open", fail)
+    ((what, _, reason),) = drain(outbox, Scripted(), tmp_path)
+    assert what == "retry"
+    assert errno.errorcode[code] in reason
 
 
 def test_an_unreachable_destination_is_left_alone_longer_and_longer(tmp_path: Path) -> None:

@@ -1,0 +1,10 @@
+"""The two lengths of a campaign."""
+
+from __future__ import annotations
+
+import pytest
+
+#: `make test` runs the short one, `make campaign` the long one; the fixture knows which it is.
+both_lengths = pytest.mark.parametrize(
+    "length", ["short", pytest.param("long", marks=pytest.mark.campaign)]
+)
