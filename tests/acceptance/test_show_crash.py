@@ -42,11 +42,11 @@ def test_show_tells_of_a_crash(tmp_path: Path) -> None:
     with RememberingPacs(1) as pacs:
         node = NodeProcess(tmp_path, pacs.port, {"grouping": {"quiet_s": 0.2}})
         try:
-            node.start()
+            _start(node)
             _send(node)
             wait_until(lambda: bool(node.counts()["jobs"]["running"]), _WORK_S, "the analysis")
             node.kill()
-            node.start()
+            _start(node)
             wait_until(node.is_idle, _WORK_S, "the work")
             assert node.stop() == 0
         finally:
@@ -56,6 +56,13 @@ def test_show_tells_of_a_crash(tmp_path: Path) -> None:
     assert shown.returncode == 0
     _assert_told(_steps(shown.stdout))
     assert re.search(r"node +died once meanwhile", shown.stdout)
+
+
+def _start(node: NodeProcess) -> None:
+    # Other tests may give up earlier: here nothing depends on how busy the machine is.
+    node.spawn()
+    wait_until(lambda: node.is_ready or not node.is_alive, _WORK_S, "the node's start")
+    assert node.is_alive, node.log[-2000:]
 
 
 def _send(node: NodeProcess) -> None:

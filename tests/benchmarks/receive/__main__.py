@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +21,9 @@ from rich.progress import (
 )
 
 from node.commands.console import stderr, stdout
-from tests.benchmarks.receive.big import BigObject, measure_big
+from tests.benchmarks.receive.big import BigObject
 from tests.benchmarks.receive.corpus import Sent, make, make_warm_up
-from tests.benchmarks.receive.measurement import Case, Measured, measure
+from tests.benchmarks.receive.measurement import Case
 from tests.benchmarks.receive.receivers import (
     CORPORA,
     ROOT,
@@ -33,98 +33,15 @@ from tests.benchmarks.receive.receivers import (
     receivers,
 )
 from tests.benchmarks.receive.report import Report, machine
-from tests.benchmarks.receive.senders import NotTakenError
-from tests.benchmarks.receive.station import Station
-from tests.benchmarks.receive.verdicts import NODE
-
-_BIG_BYTES = 1 << 30
-
-Step = tuple[str, Case, Measured] | BigObject
-
-
-@dataclass(frozen=True)
-class Size:
-    """How many instances of each corpus a case sends: to senders that don't wait, and that do."""
-
-    brisk: dict[str, int]
-    nagling: dict[str, int]
-
-    def of(self, case: Case) -> int:
-        """How many a case sends."""
-        return (self.nagling if case.nagle else self.brisk)[case.corpus]
-
-
-FULL = Size({"echo": 60, "xray": 200, "ecg": 500}, {"echo": 16, "xray": 24, "ecg": 60})
-QUICK = Size({"echo": 24, "xray": 60, "ecg": 160}, {"echo": 8, "xray": 10, "ecg": 24})
-
-
-def cases_of(corpora: Sequence[str]) -> list[Case]:
-    """Every case of some corpora."""
-    return [
-        Case(corpus, senders, nagle)
-        for nagle in (False, True)
-        for corpus in corpora
-        for senders in (1, 4)
-    ]
-
-
-def one_round(
-    number: int,
-    chosen: Sequence[Receiver],
-    shares: dict[Case, list[Sent]],
-    warm_up: Sent,
-    work: Path,
-) -> Iterator[Step]:
-    """Measure every receiver in every case, each in a fresh folder; who is first changes.
-
-    Yields
-    ------
-    What was measured, as soon as it was; the last is a large instance to the node.
-    """
-    with ExitStack() as stack:
-        stations = []
-        for receiver in chosen:
-            station = stack.enter_context(_station(receiver, work))
-            try:
-                station.start(warm_up)
-            except NotTakenError as error:
-                for case in _cases_for(receiver, shares):
-                    yield receiver.name, case, Measured(0.0, 0.0, 0.0, str(error))
-            else:
-                stations.append(station)
-        for at, (case, instances) in enumerate(shares.items()):
-            first = (number + at) % max(1, len(stations))
-            for station in (*stations[first:], *stations[:first]):
-                if case.corpus in station.receiver.takes:
-                    yield station.receiver.name, case, measure(station, case, instances)
-        for station in stations:
-            if station.receiver.name == NODE and number == 0:
-                yield measure_big(station, work, _BIG_BYTES)
-
-
-@contextmanager
-def _station(receiver: Receiver, work: Path) -> Iterator[Station]:
-    station = Station(receiver, work)
-    try:
-        yield station
-    finally:
-        station.end()
-
-
-def _cases_for(receiver: Receiver, cases: Iterable[Case]) -> list[Case]:
-    return [case for case in cases if case.corpus in receiver.takes]
-
-
-def _shares(
-    size: Size, cases: Sequence[Case], made: dict[str, list[Sent]]
-) -> dict[Case, list[Sent]]:
-    """Divide the corpora: a receiver gets no instance twice, which it may know by then."""
-    shares, used = {}, dict.fromkeys(made, 0)
-    for case in cases:
-        begin = used[case.corpus]
-        used[case.corpus] = begin + size.of(case)
-        shares[case] = made[case.corpus][begin : used[case.corpus]]
-    return shares
+from tests.benchmarks.receive.rounds import (
+    FULL,
+    QUICK,
+    Size,
+    cases_for,
+    cases_of,
+    one_round,
+    shares_of,
+)
 
 
 def _chosen(only: Sequence[str], known: Sequence[Receiver]) -> tuple[list[Receiver], list[str]]:
@@ -158,41 +75,57 @@ def main(
     console = stdout()
     with ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="receive-")))
+        folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        router = install_router(folder.resolve() / "router")
+        router = install_router(folder / "router")
         chosen, corpora = _chosen(only or [], receivers(checkout.resolve(), router))
-        cases = cases_of(corpora)
-        report = Report({"node": str(checkout.resolve().name), "rounds": str(rounds)}, {})
-        report.about |= machine(folder)
+        about = {"node": _revision(checkout), "rounds": str(rounds), **machine(folder)}
+        about["instances"] = f"{size.brisk}; from senders with Nagle's algorithm {size.nagling}"
+        report = Report(about, {})
         if router is None:
             report.notes.append(f"{ROUTER} could not be installed, and was not measured.")
-        found: dict[tuple[str, Case], list[Measured]] = defaultdict(list)
-        progress = stack.enter_context(_progress())
-        made = _make(progress, folder, size, cases)
-        shares, warm_up = _shares(size, cases, made), make_warm_up(folder)
-        total = sum(len(_cases_for(each, cases)) for each in chosen)
-        task = progress.add_task("receivers start", total=rounds * total)
-        for number in range(rounds):
-            for each in one_round(number, chosen, shares, warm_up, folder):
-                if isinstance(each, BigObject):
-                    report.big = each
-                    continue
-                name, case, measured = each
-                found[name, case].append(measured)
-                progress.update(task, advance=1, description=f"{name}: {case.name}")
-            progress.update(task, description="receivers start")
-        report.found = {
-            (each.name, case): found[each.name, case]
-            for each in chosen
-            for case in cases
-            if (each.name, case) in found
-        }
+        _measure(report, rounds, size, chosen, corpora, folder)
     if out is not None:
         out.with_suffix(".md").write_text(report.markdown(), encoding="utf-8")
         out.with_suffix(".json").write_text(report.json(), encoding="utf-8")
     console.print(Markdown(report.markdown()) if console.is_terminal else report.markdown())
     if report.problems or report.misses:
         raise typer.Exit(1)
+
+
+def _measure(
+    report: Report,
+    rounds: int,
+    size: Size,
+    chosen: Sequence[Receiver],
+    corpora: Sequence[str],
+    folder: Path,
+) -> None:
+    """Fill a report, and show how far it is."""
+    cases = cases_of(corpora)
+    report.found = {(each.name, case): [] for each in chosen for case in cases_for(each, cases)}
+    with _progress() as progress:
+        shares = shares_of(size, cases, _make(progress, folder, size, cases))
+        warm_up = make_warm_up(folder)
+        task = progress.add_task("receivers start", total=rounds * len(report.found))
+        for number in range(rounds):
+            for each in one_round(number, chosen, shares, warm_up, folder):
+                if isinstance(each, BigObject):
+                    report.big = each
+                else:
+                    name, case, measured = each
+                    report.found[name, case].append(measured)
+                    progress.update(task, advance=1, description=f"{name}: {case.name}")
+            progress.update(task, description="receivers start")
+
+
+def _revision(checkout: Path) -> str:
+    """The commit that is measured, and whether something was changed since."""
+    described = subprocess.run(
+        ["git", "-C", str(checkout), "describe", "--always", "--dirty"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return described.stdout.strip() or "not a repository"
 
 
 def _make(

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.benchmarks.receive.big import BigObject
 from tests.benchmarks.receive.measurement import Case, Measured
-from tests.benchmarks.receive.verdicts import Found, Verdict, verdicts
+from tests.benchmarks.receive.verdicts import Verdict, verdicts
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Report:
     about
         What was measured where, by name.
     found
-        See :data:`~tests.benchmarks.receive.verdicts.Found`.
+        By receiver and case, one of each round.
     big
         One large instance to the node, None when it was not sent.
     notes
@@ -32,7 +32,7 @@ class Report:
     """
 
     about: dict[str, str]
-    found: Found
+    found: dict[tuple[str, Case], list[Measured]]
     big: BigObject | None = None
     notes: list[str] = field(default_factory=list)
 
