@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench campaign check format clean
+.PHONY: help setup demo test bench bench-receive campaign check format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything into .venv (PYTHON=python3.12 picks the interpreter)
 
@@ -28,6 +28,9 @@ test: setup ## run the tests (TESTS=tests/unit narrows them, PYTEST_ARGS adds op
 
 bench: setup ## measure from the last byte of a cine to its report (BENCH_ARGS="--rounds 9")
 	$(BIN)/python -m tests.benchmarks.turnaround $(BENCH_ARGS)
+
+bench-receive: setup ## measure receiving beside Orthanc, storescp and others (BENCH_ARGS=--quick)
+	$(BIN)/python -m tests.benchmarks.receive $(BENCH_ARGS)
 
 campaign: setup ## run the long fault and fuzz campaigns (hours)
 	$(BIN)/python -m pytest -m campaign --timeout 0 $(PYTEST_ARGS) $(TESTS)

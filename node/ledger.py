@@ -321,13 +321,12 @@ class Ledger:
     # ---- recovery and requests of the operator
 
     def recover(self) -> int:
-        """Void every lease, once, at the start of a node.
-
-        Returns
-        -------
-        How many jobs and deliveries are tried again (or given up after too many losses).
-        """
+        """Void every lease, once, at the start of a node; return how many there were."""
         return self._change(ledger_recovery.recover)
+
+    def note_end(self) -> None:
+        """Tell that the node ends as it was asked to; else its next start says that it died."""
+        self._change(ledger_recovery.note_end)
 
     def requeue_expired_leases(self) -> int:
         """Take jobs and deliveries from workers that fell silent.

@@ -15,6 +15,8 @@ from node.ledger_states import DeliveryState
 from node.ledger_tables import CLAIMABLE, deliveries, outcomes, results, studies
 from node.ledger_writer import Transaction
 
+_MAY_HAVE_ARRIVED = "whether the object arrived is unknown; the same once more does no harm"
+
 
 def finish_report(
     tx: Transaction, job: Job, objects: Sequence[StoredObject], destinations: Sequence[str]
@@ -90,12 +92,12 @@ def _queue(
         (delivery_id,) = added.inserted_primary_key or (0,)
         tx.event(
             study_uid,
-            f"delivery {delivery_id} to {destination}",
+            _subject(delivery_id, destination),
             DeliveryState.WAITING,
             f"{stored.kind} of {stored.finding}",
         )
         return
-    subject = f"delivery {row['id']} to {destination}"
+    subject = _subject(row["id"], destination)
     if row["state"] in (DeliveryState.SENT, DeliveryState.COMMITTED):
         # A derived UID stands for the same content: what is there must not be sent again, changed.
         tx.event(study_uid, subject, "unchanged", "the destination has this object already")
@@ -156,6 +158,8 @@ def claim_delivery(tx: Transaction, destination: str, lease_s: float) -> Deliver
             lease_until=tx.now + lease_s,
         )
     )
+    subject = _subject(delivery.id, destination)
+    tx.event(row["study_uid"], subject, "sending", f"attempt {delivery.attempt}")
     return delivery
 
 
@@ -213,8 +217,8 @@ def requeue_deliveries(tx: Transaction, expired_at: float | None, why: str) -> i
         gone = and_(gone, deliveries.c.lease_until < expired_at)
     rows = tx.connection.execute(select(deliveries).where(gone)).mappings().all()
     for row in rows:
-        # Whether the object arrived is unknown; the same UID and bytes again are harmless.
-        move_delivery(tx, row, DeliveryState.RETRY, why, due_at=tx.now)
+        told = f"attempt {row['attempt']} was cut off: {why}; {_MAY_HAVE_ARRIVED}"
+        move_delivery(tx, row, DeliveryState.RETRY, told, due_at=tx.now)
     return len(rows)
 
 
@@ -227,7 +231,11 @@ def move_delivery(
         .where(deliveries.c.id == row["id"])
         .values(state=state, reason=reason, lease_until=None, fence=row["fence"] + 1, **values)
     )
-    tx.event(row["study_uid"], f"delivery {row['id']} to {row['destination']}", state, reason)
+    tx.event(row["study_uid"], _subject(row["id"], row["destination"]), state, reason)
+
+
+def _subject(delivery_id: int, destination: str) -> str:
+    return f"delivery {delivery_id} to {destination}"
 
 
 def _held(tx: Transaction, delivery: Delivery) -> Row:

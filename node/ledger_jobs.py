@@ -193,7 +193,8 @@ def requeue_jobs(tx: Transaction, expired_at: float | None, why: str) -> int:
     for row in rows:
         lost = row["lost_leases"] + 1
         if lost < MAX_LOST_LEASES:
-            move_job(tx, row, JobState.RETRY, why, reason=why, lost_leases=lost, due_at=tx.now)
+            told = f"attempt {row['attempt']} by {row['worker']} was cut off: {why}"
+            move_job(tx, row, JobState.RETRY, told, reason=why, lost_leases=lost, due_at=tx.now)
         else:
             reason = f"given up: {lost} workers were lost on it, the last one because {why}"
             move_job(tx, row, JobState.FAILED, reason, reason=reason, lost_leases=lost)

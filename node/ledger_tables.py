@@ -39,6 +39,8 @@ CLAIMABLE = "state IN ('waiting', 'retry')"
 TO_COMMIT = "state = 'sent' AND commit_due_at IS NOT NULL"
 COMMITMENT_OPEN = "state IN ('asking', 'asked')"
 PAIRING_LIVE = "state IN ('waiting', 'paired', 'expired')"
+#: Stands for a study in events of the node itself; no UID can be like it.
+NODE_EVENTS = "node"
 
 metadata = MetaData(
     naming_convention={

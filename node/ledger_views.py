@@ -41,6 +41,7 @@ from node.ledger_states import (
     StudyState,
 )
 from node.ledger_tables import (
+    NODE_EVENTS,
     captures,
     commitment_references,
     commitments,
@@ -149,8 +150,13 @@ def object_digests(connection: Connection) -> set[str]:
 
 
 def study_events(connection: Connection, study_uid: str) -> list[Event]:
-    """What happened to a study, oldest first."""
-    rows = _rows(connection, events, events.c.study_uid == study_uid)
+    """What happened to a study, oldest first, and to the node meanwhile."""
+    own = events.c.study_uid == study_uid
+    first, last = connection.execute(
+        select(func.min(events.c.id), func.max(events.c.id)).where(own)
+    ).one()
+    meanwhile = and_(events.c.study_uid == NODE_EVENTS, events.c.id.between(first, last))
+    rows = _rows(connection, events, or_(own, meanwhile))
     return [Event(row["at"], row["subject"], row["what"], row["detail"]) for row in rows]
 
 

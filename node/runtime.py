@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from node.commitment_judge import CommitmentJudge
 from node.config import CStoreDestination, Destination, Settings
 from node.data_dir import DataDir
 from node.decode.pool import DecodePool
+from node.errors import CardionodeError
 from node.findings import FINDINGS
 from node.inference.executor import LocalExecutor
 from node.inference.messages import HostSettings
@@ -136,6 +138,9 @@ class Runtime:
             notary.stop(30.0)
         self.executor.stop()
         self.decoder.close()
+        # A ledger that takes no changes any more has said so; the end goes on.
+        with contextlib.suppress(CardionodeError):
+            self.ledger.note_end()
         self.ledger.close()
 
     def weights_problem(self) -> str | None:

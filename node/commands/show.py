@@ -50,21 +50,27 @@ def show(study: str, config: Path, *, as_json: bool) -> int:
 
 def _tables(detail: StudyDetail, events: list[Event]) -> list[Table]:
     return [
-        _study(detail),
+        _study(detail, events),
         _instances(detail),
         _outcomes(detail),
         *([_pairings(detail)] if detail.pairings else []),
         _jobs(detail),
         _deliveries(detail),
-        table(
-            "Step by step",
-            ("when", "what", "became", ""),
-            ((local_time(each.at), each.subject, each.what, each.detail) for each in events),
-        ),
+        _steps(events),
     ]
 
 
-def _study(detail: StudyDetail) -> Table:
+def _steps(events: list[Event]) -> Table:
+    rows = []
+    before = None
+    for each in events:
+        later = "" if before is None else f"+{each.at - before:.1f} s"
+        rows.append((local_time(each.at), later, each.subject, each.what, each.detail))
+        before = each.at
+    return table("Step by step", ("when", "later", "what", "became", "because"), rows)
+
+
+def _study(detail: StudyDetail, events: list[Event]) -> Table:
     study = detail.study
     rows: list[tuple[str, object]] = [
         ("state", study.state.value),
@@ -75,6 +81,12 @@ def _study(detail: StudyDetail) -> Table:
         ),
         ("complete", local_time(study.completed_at)),
     ]
+    deaths = sum(each.subject == "node" and each.what == "died" for each in events)
+    if deaths:
+        times = "time" if deaths == 1 else "times"
+        rows.append(
+            ("node", f"died {deaths} {times} meanwhile: see below what was cut off, and done again")
+        )
     if study.identity_conflict:
         rows.append(("identity", "instances of more than one patient: no report is made"))
     return table(f"Study {study.study_uid}", ("", ""), rows)

@@ -63,7 +63,11 @@ def answer(ledger: Ledger, uid: str, *committed: str, **failed: int) -> AnswerOu
 
 
 def told(ledger: Ledger) -> list[str]:
-    return [each.what for each in ledger.events(STUDY) if each.subject == "delivery 1 to pacs"]
+    return [
+        each.what
+        for each in ledger.events(STUDY)
+        if each.subject == "delivery 1 to pacs" and each.what != "sending"
+    ]
 
 
 def test_what_was_sent_is_asked_for_and_committed(ledger: Ledger, clock: VirtualClock) -> None:
