@@ -23,6 +23,7 @@ from node.data_dir import DataDir
 from node.decode.pool import DecodePool
 from node.errors import CardionodeError
 from node.findings import FINDINGS
+from node.findings.base import Finding
 from node.inference.executor import LocalExecutor
 from node.inference.messages import HostSettings
 from node.installed import look_for_weights
@@ -84,7 +85,9 @@ class Runtime:
             self.spool, self.record, self.is_own, self.patient_key, meter=meter,
             birth_key=self.birth_key,
         )  # fmt: skip
-        self.executor = LocalExecutor(HostSettings(device=settings.node.device))
+        self.executor = LocalExecutor(
+            HostSettings(settings.node.device, networks=_networks_of(_wanted(settings)))
+        )
         decode = settings.decode
         self.decoder = DecodePool(
             decode.children, decode.memory_mb, decode.timeout_s, decode.max_decoded_mb,
@@ -147,7 +150,7 @@ class Runtime:
         """Why enabled findings can't be made, None when all can."""
         host = self.executor.info
         problems = self.pipeline.installed.problems | dict(host.problems if host else {})
-        wanted = {name for finding in self.pipeline.findings for name in finding.networks}
+        wanted = set(_networks_of(self.pipeline.findings))
         return "; ".join(problems[name] for name in sorted(wanted & set(problems))) or None
 
     def record(self, arrival: Arrival, quarantine_reason: str | None) -> ArrivalOutcome:
@@ -236,7 +239,7 @@ def build_pipeline(
     store: ResultStore,
 ) -> Pipeline:
     """Put the stages together; a finding without its weights is no reason not to start."""
-    findings = [finding for finding in FINDINGS if settings.findings.wants(finding.name)]
+    findings = _wanted(settings)
     return Pipeline(
         findings=findings,
         installed=look_for_weights(findings),
@@ -249,6 +252,14 @@ def build_pipeline(
         with_captures=settings.findings.captures == "all",
         single_modality=settings.pairing.single_modality,
     )
+
+
+def _wanted(settings: Settings) -> list[Finding]:
+    return [finding for finding in FINDINGS if settings.findings.wants(finding.name)]
+
+
+def _networks_of(findings: Sequence[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for finding in findings for name in finding.networks))
 
 
 def _committing(settings: Settings) -> list[CStoreDestination]:

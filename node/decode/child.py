@@ -35,6 +35,8 @@ from node.decode.ultrasound import ColourSeen, decode_ultrasound
 from node.decode.waveform import decode_waveform
 from node.errors import BadObjectError
 
+#: Receiving goes before decoding.
+_NICENESS = 3
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PIXEL_MODULES = frozenset({"codec", "codestream", "colour", "pixels"})
 
@@ -167,6 +169,7 @@ def _take_over_output() -> int:
 def main() -> None:
     """Serve requests until the standard input is closed."""
     limits = Limits(**json.loads(sys.argv[1]))
+    os.nice(_NICENESS)
     _preload()
     _limit_memory(limits)
     pipe = _take_over_output()

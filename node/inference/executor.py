@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import multiprocessing
+import os
 import threading
 from concurrent.futures import Future
 from itertools import count
@@ -26,6 +27,8 @@ from node.inference.messages import (
 START_TIMEOUT_S = 300.0
 CALL_TIMEOUT_S = 600.0
 NETWORKS = "node.inference.tasks:load_networks"
+#: A sender waits for its answers: receiving goes before decoding, and that before computing.
+NICENESS = 6
 
 _log = logging.getLogger(__name__)
 
@@ -236,4 +239,5 @@ def _run_host(connection: Connection, registry: str, settings: HostSettings) -> 
     # Imported here: this module belongs to the control process, which never imports torch.
     from node.inference.host import serve
 
+    os.nice(NICENESS)
     serve(connection, registry, settings)

@@ -26,11 +26,14 @@ class HostSettings:
         ``auto`` is bfloat16 on a GPU and float32 on a CPU.
     threads
         Of torch; 0 for one per core.
+    networks
+        Names of the weights to load; None for all.
     """
 
     device: str = "auto"
     precision: Precision = "auto"
     threads: int = 0
+    networks: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ LOADERS: dict[str, Callable[[Device], Tasks]] = {
 
 
 def load_networks(settings: HostSettings) -> Hosted:
-    """Load every network of this node (the default registry of LocalExecutor).
+    """Load the networks that the settings name (the default registry of LocalExecutor).
 
     A network without valid weights is left out, with the reason.
     """
@@ -41,6 +41,8 @@ def load_networks(settings: HostSettings) -> Hosted:
     tasks: Tasks = {}
     problems: dict[str, str] = {}
     for name, load in LOADERS.items():
+        if settings.networks is not None and name not in settings.networks:
+            continue
         try:
             tasks |= load(device)
         except BadWeightsError as error:

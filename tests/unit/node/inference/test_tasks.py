@@ -8,6 +8,7 @@ import torch
 
 from models.echo_e3net import EchoE3Net
 from models.view_net import ViewNet
+from node.findings import FINDINGS
 from node.inference.device import Device
 from node.inference.messages import HostSettings
 from node.inference.registry import HostedTask, find_registry
@@ -23,6 +24,16 @@ def tasks() -> dict[tuple[str, str], HostedTask]:
     torch.manual_seed(1)
     device = Device(CPU)
     return view_tasks(ViewNet(), device) | ejection_fraction_tasks(EchoE3Net(), device)
+
+
+def test_only_the_networks_that_are_asked_for_are_loaded() -> None:
+    named = HostSettings("cpu", "float32", threads=1, networks=(VIEW_NET,))
+    assert {network for network, _ in load_networks(named).tasks} == {VIEW_NET}
+    assert not load_networks(HostSettings("cpu", threads=1, networks=())).tasks
+
+
+def test_every_network_is_one_of_a_finding() -> None:
+    assert {name for finding in FINDINGS for name in finding.networks} == set(LOADERS)
 
 
 def draw(*shape: int) -> np.ndarray:
