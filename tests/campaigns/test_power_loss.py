@@ -1,4 +1,4 @@
-"""The power fails at any moment: what was acknowledged is there, and nothing torn passes for whole."""
+"""The power fails at any moment: what was acknowledged is there, and nothing torn is believed."""
 
 from __future__ import annotations
 
