@@ -16,7 +16,7 @@ from node.decode.pool import DecodePool
 from node.errors import BadObjectError, DecoderDiedError
 from node.ledger_records import Arrival
 from node.ledger_states import ArrivalOutcome
-from tests.campaigns.conftest import Campaign
+from tests.campaigns.campaign import Campaign
 from tests.campaigns.lengths import both_lengths
 from tests.campaigns.memory import MemoryCurve, descriptors
 from tests.campaigns.mutation import mutate

@@ -10,7 +10,7 @@ import pytest
 from node.decode.pool import DecodePool
 from node.errors import BadObjectError, DecoderDiedError
 from tests import build_instances as build
-from tests.campaigns.conftest import Campaign
+from tests.campaigns.campaign import Campaign
 from tests.campaigns.lengths import both_lengths
 from tests.campaigns.memory import MemoryCurve, threads
 from tests.campaigns.mutation import mutate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns.conftest import Campaign
+from tests.campaigns.campaign import Campaign
 from tests.campaigns.lengths import both_lengths
 from tests.campaigns.light_node import (
     Vitals,
