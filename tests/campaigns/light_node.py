@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +135,14 @@ def check_calm(node: NodeProcess, before: Vitals) -> None:
     wait_until(is_calm, _CALM_S, f"a calm node; before: {before}, now: {Vitals.of(node)}")
 
 
+@dataclass(frozen=True)
+class Step:
+    """A PDU, and whether its sender waits for an answer to it."""
+
+    pdu: bytes
+    waits: bool
+
+
 class RecordingProxy:
     """Stands between a sender and a node, and keeps what the sender says."""
 
@@ -143,35 +151,41 @@ class RecordingProxy:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
 
-    def record(self, command: list[str]) -> bytes:
-        """Run a program that sends one association through the proxy; return its bytes."""
-        said = bytearray()
-        worker = threading.Thread(target=self._serve, args=(said,))
+    def record(self, command: list[str]) -> list[Step]:
+        """Run a program that sends one association through the proxy; return what it said."""
+        said, answered_at = bytearray(), set[int]()
+        worker = threading.Thread(target=self._serve, args=(said, answered_at))
         worker.start()
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         worker.join()
         assert done.returncode == 0, done.stdout + done.stderr
-        return bytes(said)
+        steps, at = [], 0
+        for each in pdus_of(bytes(said)):
+            at += len(each)
+            steps.append(Step(each, at in answered_at))
+        return steps
 
     def close(self) -> None:
         """Listen no more."""
         self._listening.close()
 
-    def _serve(self, said: bytearray) -> None:
+    def _serve(self, said: bytearray, answered_at: set[int]) -> None:
         sender, _ = self._listening.accept()
         with sender, connect(self._node) as node:
-            back = threading.Thread(target=_pour, args=(node, sender, bytearray()))
+            back = threading.Thread(
+                target=_pour, args=(node, sender, lambda _: answered_at.add(len(said)))
+            )
             back.start()
-            _pour(sender, node, said)
+            _pour(sender, node, said.extend)
             with contextlib.suppress(OSError):
                 node.shutdown(socket.SHUT_WR)
             back.join()
 
 
-def _pour(source: socket.socket, target: socket.socket, kept: bytearray) -> None:
+def _pour(source: socket.socket, target: socket.socket, keep: Callable[[bytes], object]) -> None:
     with contextlib.suppress(OSError):
         while part := source.recv(1 << 16):
-            kept += part
+            keep(part)
             target.sendall(part)
 
 

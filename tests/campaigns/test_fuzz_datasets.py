@@ -6,8 +6,6 @@ import os
 import threading
 from pathlib import Path
 
-import pytest
-
 from node.arrival.intake import Intake, StoreRequest, StoreStatus
 from node.arrival.part10 import FileHead, read_head
 from node.arrival.routing import route
@@ -61,7 +59,6 @@ class _Journal:
         return self._rows.pop() if self._rows else None
 
 
-@pytest.mark.timeout(600)
 @both_lengths
 def test_datasets(campaign: Campaign, tmp_path: Path, length: str) -> None:
     seeds = [_Seed(path) for path in SAMPLES]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from node.decode.pool import DecodePool
 from node.errors import BadObjectError, DecoderDiedError
 from tests import build_instances as build
@@ -30,7 +28,6 @@ _REAL = (
 _HEAD_BYTES = 132
 
 
-@pytest.mark.timeout(600)
 @both_lengths
 def test_pixels(campaign: Campaign, tmp_path: Path, length: str) -> None:
     seeds = [

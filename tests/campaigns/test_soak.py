@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.campaigns.campaign import Campaign
 from tests.campaigns.lengths import both_lengths
 from tests.campaigns.light_node import (
@@ -38,7 +36,6 @@ _PROBED_EVERY = 25
 _MEASURED_EVERY = {True: 200, False: 10}
 
 
-@pytest.mark.timeout(1200)
 @both_lengths
 def test_associations(campaign: Campaign, tmp_path: Path, length: str) -> None:
     """Echoes, instances that come again, new ones, and connections that say nothing."""
