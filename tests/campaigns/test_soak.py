@@ -59,7 +59,7 @@ def test_associations(campaign: Campaign, tmp_path: Path, length: str) -> None:
         check_calm(node, before)
         picture = tmp_path / "memory.png"
         curve.draw(picture, f"{_COUNT[campaign.is_long]} associations")
-        campaign.count(MiB_per_1000=f"{curve.mib_per_1000:+.3f}", picture_at=str(picture))
+        campaign.count(MiB_per_1000=f"{curve.mib_per_1000:+.3f}", is_the_picture=str(picture))
         if campaign.is_long:
             assert curve.mib_per_1000 < 1.0
         assert node.stop() == 0
