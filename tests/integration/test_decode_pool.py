@@ -19,7 +19,7 @@ import pytest
 from models.inputs import Clip, Recording, Still
 from node.arrival.routing import route
 from node.decode.pool import DecodePool
-from node.errors import BadObjectError, DecoderDiedError
+from node.errors import BadObjectError, DecoderDiedError, StorageFailedError
 from tests import build_instances as build
 
 _ROOT = Path(__file__).parents[2]
@@ -250,6 +250,15 @@ def test_malformed_then_good(
 def test_a_missing_instance_is_no_bad_object(pool: DecodePool, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         pool.decode(tmp_path / "nothing.dcm")
+
+
+def test_an_instance_that_can_not_be_read_now_is_no_bad_object(
+    pool: DecodePool, tmp_path: Path
+) -> None:
+    """A folder in its place fails in the child as a disk would: with the system's error."""
+    with pytest.raises(StorageFailedError, match="EISDIR"):
+        pool.decode(tmp_path)
+    assert pool.decode(_CLIP).decoded is not None
 
 
 def test_closed(tmp_path: Path) -> None:
