@@ -31,6 +31,7 @@ class Campaign:
     is_long: bool
     counts: dict[str, float | str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -55,9 +56,13 @@ class Campaign:
             is_sum = isinstance(value, int) and isinstance(before, int)
             self.counts[name] = before + value if is_sum else value  # type: ignore[operator]
 
+    def end(self) -> None:
+        """Stop its clock."""
+        self.ended = time.monotonic()
+
     @property
     def summary(self) -> str:
         """The one line."""
         told = [f"{value} {name.replace('_', ' ')}" for name, value in self.counts.items()]
-        took_s = time.monotonic() - self.began
+        took_s = (self.ended or time.monotonic()) - self.began
         return f"{self.name}: {', '.join(told)}; seed {self.seed}, {took_s:.0f} s"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.campaigns.campaign import Campaign
 
-_SUMMARIES = pytest.StashKey[list[str]]()
+_CAMPAIGNS = pytest.StashKey[list[Campaign]]()
 _SHORT_SEED = 1
 
 
@@ -22,13 +22,15 @@ def campaign(request: pytest.FixtureRequest) -> Iterator[Campaign]:
         seed = secrets.randbelow(1 << 31) if is_long else _SHORT_SEED
     name = request.node.name.removeprefix("test_").replace("_", " ")
     made = Campaign(name, seed, is_long)
+    # Noted at its beginning, so that one that is interrupted tells how far it came.
+    request.config.stash.setdefault(_CAMPAIGNS, []).append(made)
     yield made
-    request.config.stash.setdefault(_SUMMARIES, []).append(made.summary)
+    made.end()
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Write the campaigns' lines."""
-    for line in config.stash.get(_SUMMARIES, []):
-        terminalreporter.write_line(f"campaign {line}")
+    for each in config.stash.get(_CAMPAIGNS, []):
+        terminalreporter.write_line(f"campaign {each.summary}")

@@ -31,9 +31,12 @@ class MemoryCurve:
     mib: list[float] = field(default_factory=list)
 
     def measure(self, work: int, pids: Sequence[int]) -> None:
-        """Add what processes use together, shared pages counted in parts."""
+        """Add what processes use together, shared pages counted in parts.
+
+        Pages of files are left out: they are the system's, and other programs share them.
+        """
         self.work.append(work)
-        self.mib.append(sum(map(_proportional_bytes, pids)) / _MIB)
+        self.mib.append(sum(map(_anonymous_bytes, pids)) / _MIB)
 
     @property
     def mib_per_1000(self) -> float:
@@ -47,13 +50,14 @@ class MemoryCurve:
     def draw(self, path: Path, title: str) -> None:
         """Write a PNG."""
         picture = np.full((_HEIGHT, _WIDTH, 3), 255, np.uint8)
-        most = max(max(self.mib) * 1.1, 1.0)
+        least = 0.9 * min(self.mib)
+        span = max(max(self.mib) * 1.1 - least, 1.0)
         x = _MARGIN + (_WIDTH - 2 * _MARGIN) * np.array(self.work) / max(self.work[-1], 1)
-        y = _HEIGHT - _MARGIN - (_HEIGHT - 2 * _MARGIN) * np.array(self.mib) / most
+        y = _HEIGHT - _MARGIN - (_HEIGHT - 2 * _MARGIN) * (np.array(self.mib) - least) / span
         for share in np.linspace(0, 1, 6):
             height = int(_HEIGHT - _MARGIN - (_HEIGHT - 2 * _MARGIN) * share)
             cv2.line(picture, (_MARGIN, height), (_WIDTH - _MARGIN, height), (225, 225, 225), 1)
-            _text(picture, f"{most * share:.0f} MiB", (6, height + 4))
+            _text(picture, f"{least + span * share:.0f} MiB", (6, height + 4))
             place = int(_MARGIN + (_WIDTH - 2 * _MARGIN) * share)
             _text(picture, f"{self.work[-1] * share:.0f}", (place - 16, _HEIGHT - _MARGIN + 22))
         line = np.stack([x, y], axis=1).astype(np.int32)
@@ -66,10 +70,10 @@ def _text(picture: np.ndarray, text: str, at: tuple[int, int], size: float = 0.4
     cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, (40, 40, 40), 1, cv2.LINE_AA)
 
 
-def _proportional_bytes(pid: int) -> int:
+def _anonymous_bytes(pid: int) -> int:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith("Pss_Anon:"):
                 return int(line.split()[1]) << 10
     return 0
 
