@@ -32,8 +32,8 @@ bench: setup ## measure from the last byte of a cine to its report (BENCH_ARGS="
 bench-receive: setup ## measure receiving beside Orthanc, storescp and others (BENCH_ARGS=--quick)
 	$(BIN)/python -m tests.benchmarks.receive $(BENCH_ARGS)
 
-campaign: setup ## run the long fault and fuzz campaigns (hours)
-	$(BIN)/python -m pytest -m campaign --timeout 0 $(PYTEST_ARGS) $(TESTS)
+campaign: setup ## run the long fault and fuzz campaigns (hours; PYTEST_ARGS="--seed 7" repeats one)
+	$(BIN)/python -m pytest -m campaign -s --timeout 0 $(PYTEST_ARGS) $(TESTS)
 
 check: setup ## everything that can be checked without running: format, lint, types, imports, spelling
 	$(BIN)/ruff format --check .

@@ -81,7 +81,7 @@ class NodeProcess:
     folder
         Gets the settings, the log, and the data directory ``var``.
     pacs_port
-        Where the only destination listens.
+        Where the only destination listens, unless `destination` makes it a folder.
     settings
         More keys, by section.
     destination
@@ -113,9 +113,14 @@ class NodeProcess:
         }
         for name, section in (settings or {}).items():
             sections.setdefault(name, {}).update(section)
-        pacs = {"name": "pacs", "kind": "c_store", "host": "127.0.0.1", "ae_title": "PACS"}
+        pacs: dict[str, Any] = {
+            "name": "pacs", "kind": "c_store", "host": "127.0.0.1", "port": pacs_port,
+            "ae_title": "PACS",
+        }  # fmt: skip
+        if (destination or {}).get("kind") == "folder":
+            pacs = {"name": "folder"}
         lines = [line for name, each in sections.items() for line in _toml(f"[{name}]", each)]
-        lines += _toml("[[destination]]", {**pacs, "port": pacs_port, **(destination or {})})
+        lines += _toml("[[destination]]", {**pacs, **(destination or {})})
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     @property
@@ -150,6 +155,12 @@ class NodeProcess:
     def is_alive(self) -> bool:
         """Whether the node's control process runs."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the node: of its control process, and of its children."""
+        assert self._process is not None
+        return [self._process.pid, *_descendants(self._process.pid)]
 
     def signal(self, number: int) -> None:
         """Send a signal to the node's control process."""

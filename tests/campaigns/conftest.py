@@ -1,71 +1,16 @@
-"""What campaigns share: a seed, a progress bar, and a line of counts at the end."""
+"""Hands each campaign its seed, and writes all their lines of counts at the end."""
 
 from __future__ import annotations
 
-import random
 import secrets
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Iterator
 
 import pytest
-from rich.console import Console
-from rich.progress import track
 
-Item = TypeVar("Item")
+from tests.campaigns.campaign import Campaign
 
-_SUMMARIES = pytest.StashKey[list[str]]()
+_CAMPAIGNS = pytest.StashKey[list[Campaign]]()
 _SHORT_SEED = 1
-
-
-@dataclass
-class Campaign:
-    """One run of a campaign.
-
-    Attributes
-    ----------
-    is_long
-        Whether this is the full length, and not the short form that always runs.
-    seed
-        Makes the same run again.
-    """
-
-    name: str
-    seed: int
-    is_long: bool
-    counts: dict[str, float | str] = field(default_factory=dict)
-    began: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        self.rng = random.Random(self.seed)
-
-    def some(self, items: Sequence[Item], short: int) -> list[Item]:
-        """All items in the long form, else as many as are said, at random, in their order."""
-        if self.is_long or len(items) <= short:
-            return list(items)
-        chosen = sorted(self.rng.sample(range(len(items)), short))
-        return [items[at] for at in chosen]
-
-    def track(self, items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
-        """Go through items with a progress bar."""
-        yield from track(
-            items, self.name, total=total, console=Console(stderr=True), disable=not self.is_long
-        )
-
-    def count(self, **counts: float | str) -> None:
-        """Add to what the last line says."""
-        for name, value in counts.items():
-            before = self.counts.get(name)
-            is_sum = isinstance(value, int) and isinstance(before, int)
-            self.counts[name] = before + value if is_sum else value  # type: ignore[operator]
-
-    @property
-    def summary(self) -> str:
-        """The one line."""
-        told = [f"{value} {name.replace('_', ' ')}" for name, value in self.counts.items()]
-        took_s = time.monotonic() - self.began
-        return f"{self.name}: {', '.join(told)}; seed {self.seed}, {took_s:.0f} s"
 
 
 @pytest.fixture
@@ -77,13 +22,15 @@ def campaign(request: pytest.FixtureRequest) -> Iterator[Campaign]:
         seed = secrets.randbelow(1 << 31) if is_long else _SHORT_SEED
     name = request.node.name.removeprefix("test_").replace("_", " ")
     made = Campaign(name, seed, is_long)
+    # Noted at its beginning, so that one that is interrupted tells how far it came.
+    request.config.stash.setdefault(_CAMPAIGNS, []).append(made)
     yield made
-    request.config.stash.setdefault(_SUMMARIES, []).append(made.summary)
+    made.end()
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Write the campaigns' lines."""
-    for line in config.stash.get(_SUMMARIES, []):
-        terminalreporter.write_line(f"campaign {line}")
+    for each in config.stash.get(_CAMPAIGNS, []):
+        terminalreporter.write_line(f"campaign {each.summary}")

@@ -6,5 +6,9 @@ import pytest
 
 #: `make test` runs the short one, `make campaign` the long one; the fixture knows which it is.
 both_lengths = pytest.mark.parametrize(
-    "length", ["short", pytest.param("long", marks=pytest.mark.campaign)]
+    "length",
+    [
+        pytest.param("short", marks=pytest.mark.timeout(900)),
+        pytest.param("long", marks=[pytest.mark.campaign, pytest.mark.timeout(0)]),
+    ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns.conftest import Campaign
+from tests.campaigns.campaign import Campaign
 from tests.campaigns.faults import PythonFault
 from tests.campaigns.forked import Ended, Workshop, strace_problem
 from tests.campaigns.lengths import both_lengths
@@ -33,7 +33,7 @@ _ERRORS = {
 #: Calls in a row that fail: a hiccup, and a while.
 _SPANS = (1, 5)
 #: Of a call that is made this often, so many places are enough.
-_PLACES = 16
+_PLACES = 6
 _TRACED = ",".join([*_ERRORS, "sendto"])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns.conftest import Campaign
+from tests.campaigns.campaign import Campaign
 from tests.campaigns.faults import PYTHON_CALLS, PythonFault
 from tests.campaigns.forked import Workshop, strace_problem
 from tests.campaigns.lengths import both_lengths

@@ -1,4 +1,4 @@
-"""The power fails at any moment: what was acknowledged is there, and nothing torn passes for whole."""
+"""The power fails at any moment: what was acknowledged is there, and nothing torn is believed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from node.data_dir import DataDir
 from node.errors import CardionodeError
 from node.ledger import Ledger
 from node.result_store import ResultStore
-from tests.campaigns.conftest import Campaign
+from tests.campaigns.campaign import Campaign
 from tests.campaigns.disk import Disk, ways
 from tests.campaigns.forked import Workshop, strace_problem
 from tests.campaigns.lengths import both_lengths
