@@ -40,7 +40,7 @@ def _note_start(tx: Transaction) -> None:
         if silent_s >= 0:  # else the clock was set back meanwhile
             told += f"; the last that it wrote here is from {silent_s:.1f} s before its new start"
         tx.event(NODE_EVENTS, "node", _DIED, told)
-    tx.event(NODE_EVENTS, "node", _STARTED)
+    tx.event(NODE_EVENTS, "node", _STARTED, "it loads its networks before it works")
 
 
 def requeue_expired(tx: Transaction) -> int:

@@ -83,10 +83,8 @@ def _study(detail: StudyDetail, events: list[Event]) -> Table:
     ]
     deaths = sum(each.subject == "node" and each.what == "died" for each in events)
     if deaths:
-        times = "time" if deaths == 1 else "times"
-        rows.append(
-            ("node", f"died {deaths} {times} meanwhile: see below what was cut off, and done again")
-        )
+        times = "once" if deaths == 1 else f"{deaths} times"
+        rows.append(("node", f"died {times} meanwhile; the steps below tell what was cut off"))
     if study.identity_conflict:
         rows.append(("identity", "instances of more than one patient: no report is made"))
     return table(f"Study {study.study_uid}", ("", ""), rows)

@@ -75,7 +75,7 @@ def _send(node: NodeProcess) -> None:
 
 def _steps(page: str) -> list[Event]:
     """Read the last table as people do: columns are where their heads are, and cells are folded."""
-    head, *lines = page.partition("Step by step\n")[2].splitlines()
+    _, head, *lines = page[page.index("Step by step") :].splitlines()
     starts = [head.index(name) for name in ("what", "became", "because")]
     steps: list[Event] = []
     for line in filter(None, lines):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -71,6 +73,8 @@ def main(
     ] = None,
 ) -> None:
     """Measure objects per second, CPU and memory of receivers, with 1 and 4 senders."""
+    # Ended from outside, it must leave no receiver behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     size, rounds = (QUICK, min(rounds, 2)) if quick else (FULL, rounds)
     console = stdout()
     with ExitStack() as stack:
