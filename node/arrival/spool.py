@@ -10,6 +10,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from node.errors import BadObjectError, StorageFullError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SPACE_CHECK_EVERY_BYTES = 16 << 20
+#: Of a dataset; a header is rarely longer, and need not be read back from the file then.
+_BEGINNING_BYTES = 128 << 10
+_FOLDER_SYNCS_AT_A_TIME = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,15 @@ class PartFile:
         What was written, with the head.
     head_bytes
         Where the dataset begins.
+    beginning
+        The dataset's first bytes, all of a small one.
     """
 
     def __init__(self, spool: Spool, path: Path, max_bytes: int) -> None:
         self.path = path
         self.size_bytes = 0
         self.head_bytes = 0
+        self.beginning = bytearray()
         self._spool = spool
         self._max_bytes = max_bytes
         self._unchecked_bytes = 0
@@ -60,14 +67,14 @@ class PartFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         with _naming_full_disks():
             self._fd: int | None = os.open(path, flags, 0o600)
-        self._is_synced = False
 
     def write_head(self, head: bytes) -> None:
         """Write what comes before the dataset."""
         self.write(head)
         self.head_bytes = self.size_bytes
+        self.beginning.clear()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append bytes.
 
         Raises
@@ -87,46 +94,32 @@ class PartFile:
             self._unchecked_bytes = 0
             self._spool.check_reserve()
         self._digest.update(data)
+        if (room := _BEGINNING_BYTES - len(self.beginning)) > 0:
+            self.beginning += data[:room]
         view = memoryview(data)
         with _naming_full_disks():
             while view:
                 view = view[os.write(self._fd, view) :]
 
-    def sync(self) -> None:
-        """Bring the bytes to stable storage; nothing may be written afterwards.
+    def commit(self) -> StoredBlob:
+        """Bring the bytes and their final name to stable storage; nothing may be written later.
 
         An error here loses the part: after a failed sync the kernel may have dropped the pages,
         so a second sync that succeeds would prove nothing.
         """
         if self._fd is None:
-            return
-        try:
-            with _naming_full_disks():
-                os.fdatasync(self._fd)
-        except (OSError, StorageFullError):
-            self.discard()
-            raise
-        os.close(self._fd)
-        self._fd = None
-        self._is_synced = True
-
-    def commit(self) -> StoredBlob:
-        """Give the part its final name, durably."""
-        self.sync()
-        if not self._is_synced:
             raise ValueError("the part was discarded")
         sha256 = self._digest.hexdigest()
         target = self._spool.path_of(sha256)
         try:
             with _naming_full_disks():
                 self._spool.make_folder(target.parent)
-                # A blob of that name has the same bytes, so replacing it changes nothing, and
-                # syncing again covers a first copy whose rename is not yet on disk.
-                self.path.rename(target)
-                _sync_folder(target.parent)
-        except (OSError, StorageFullError):
+                if self._link(target):
+                    self._sync_with(self._spool.sync_later(target.parent))
+                else:
+                    self._replace(target)
+        finally:  # The part's own name is of no use any more, whatever came of it.
             self.discard()
-            raise
         return StoredBlob(sha256, self.size_bytes, target)
 
     def discard(self) -> None:
@@ -134,8 +127,34 @@ class PartFile:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-        self._is_synced = False
         self.path.unlink(missing_ok=True)
+
+    def _link(self, target: Path) -> bool:
+        """Give the bytes their final name before they are synced, if nothing has that name yet.
+
+        Bytes and name can then be synced at the same time. Over a blob that exists, which may be
+        an acknowledged one, only bytes may go that are on stable storage already.
+        """
+        try:
+            os.link(self.path, target)
+        except OSError:  # It exists, or the file system has no links: the slower way tells more.
+            return False
+        return True
+
+    def _sync_with(self, folder: Future[None]) -> None:
+        assert self._fd is not None
+        try:
+            os.fdatasync(self._fd)
+        finally:
+            folder.result()
+
+    def _replace(self, target: Path) -> None:
+        assert self._fd is not None
+        os.fdatasync(self._fd)
+        # A blob of that name has the same bytes, so replacing it changes nothing, and syncing
+        # again covers a first copy whose name is not yet on disk.
+        self.path.rename(target)
+        _sync_folder(target.parent)
 
 
 class Spool:
@@ -158,6 +177,7 @@ class Spool:
         self.max_object_bytes = max_object_bytes
         self._made: set[Path] = set()
         self._lock = Lock()
+        self._folder_syncs = ThreadPoolExecutor(_FOLDER_SYNCS_AT_A_TIME, "spool-sync")
         for folder in (self._in, self._obj):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self._obj, self._obj.parent, data_dir):
@@ -194,6 +214,10 @@ class Spool:
         """Raise StorageFullError when the disk is below its reserve."""
         if self.free_bytes() < self._reserve_bytes:
             raise StorageFullError
+
+    def sync_later(self, folder: Path) -> Future[None]:
+        """Bring a folder's names to stable storage while something else is being done."""
+        return self._folder_syncs.submit(_sync_folder, folder)
 
     def make_folder(self, folder: Path) -> None:
         """Make a blob's folder, durably."""

@@ -21,8 +21,8 @@ from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.dsutils import encode
 from pynetdicom.presentation import build_context
 
-from node.arrival.c_store import is_storage_class
 from node.arrival.identity import IMPLEMENTATION_CLASS_UID
+from node.arrival.negotiation import is_storage_class
 from node.arrival.part10 import read_head
 from node.arrival.prescan import DEFLATED
 from node.arrival.spool import Spool
