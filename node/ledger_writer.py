@@ -165,24 +165,29 @@ class Writer:
                     request.answer.set_exception(answer.error)
 
     def _run(self, change: Callable[[Transaction], Any]) -> _Answer:
-        savepoint = self._connection.begin_nested()
+        driver = self._driver()
+        # SQLAlchemy's own savepoints would cost more than the change.
+        driver.execute("SAVEPOINT change")
         try:
             transaction = Transaction(self._connection, self._clock())
             value = change(transaction)
             transaction.flush()
         except Exception as error:
-            if not self._in_transaction():
+            if not driver.in_transaction:
                 raise  # SQLite has undone the whole batch, not only this change.
-            savepoint.rollback()
+            driver.execute("ROLLBACK TO change")
+            driver.execute("RELEASE change")
             if isinstance(error, DBAPIError):
                 return _Answer(None, LedgerWriteError(f"The change was refused: {error.orig}"))
             return _Answer(None, error)
-        savepoint.commit()
+        driver.execute("RELEASE change")
         return _Answer(value, None)
 
-    def _in_transaction(self) -> bool:
+    def _driver(self) -> sqlite3.Connection:
         driver = self._connection.connection.driver_connection
-        return isinstance(driver, sqlite3.Connection) and driver.in_transaction
+        if not isinstance(driver, sqlite3.Connection):
+            raise TypeError("the ledger needs SQLite")
+        return driver
 
     def _judge(self, error: DBAPIError) -> tuple[type[CardionodeError], str]:
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the primary result code

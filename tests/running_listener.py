@@ -103,10 +103,15 @@ class Node:
 
 
 @contextmanager
-def running(tmp_path: Path, reserve_bytes: int = 0, **settings: object) -> Iterator[Node]:
+def running(
+    tmp_path: Path,
+    reserve_bytes: int = 0,
+    max_object_bytes: int = 16 << 20,
+    **settings: object,
+) -> Iterator[Node]:
     """A listener with short deadlines; ``settings`` are those of ``[listen]``."""
     recorder = Recorder()
-    spool = Spool(tmp_path, reserve_bytes, max_object_bytes=16 << 20)
+    spool = Spool(tmp_path, reserve_bytes, max_object_bytes)
     metrics = Metrics()
     listener = listener_for(spool, recorder, metrics, **settings)
     listener.start()
@@ -142,7 +147,7 @@ def listener_for(
 def small_ds(sop_instance_uid: str, sop_class_uid: str = CT_IMAGE, patient: str = "P1") -> Dataset:
     """An instance without pixels."""
     ds = Dataset()
-    ds.SOPClassUID = sop_class_uid
+    ds.SOPClassUID = UID(sop_class_uid)
     ds.SOPInstanceUID = sop_instance_uid
     ds.StudyInstanceUID = "1.2.3.1"
     ds.SeriesInstanceUID = "1.2.3.2"

@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 from node.errors import BadObjectError, StorageFullError
 
@@ -113,7 +112,6 @@ class PartFile:
         target = self._spool.path_of(sha256)
         try:
             with _naming_full_disks():
-                self._spool.make_folder(target.parent)
                 if self._link(target):
                     self._sync_with(self._spool.sync_later(target.parent))
                 else:
@@ -175,10 +173,8 @@ class Spool:
         self._obj = data_dir / "spool" / "obj"
         self._reserve_bytes = reserve_bytes
         self.max_object_bytes = max_object_bytes
-        self._made: set[Path] = set()
-        self._lock = Lock()
         self._folder_syncs = ThreadPoolExecutor(_FOLDER_SYNCS_AT_A_TIME, "spool-sync")
-        for folder in (self._in, self._obj):
+        for folder in (self._in, *(self._obj / f"{first:02x}" for first in range(256))):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self._obj, self._obj.parent, data_dir):
             _sync_folder(folder)
@@ -218,15 +214,6 @@ class Spool:
     def sync_later(self, folder: Path) -> Future[None]:
         """Bring a folder's names to stable storage while something else is being done."""
         return self._folder_syncs.submit(_sync_folder, folder)
-
-    def make_folder(self, folder: Path) -> None:
-        """Make a blob's folder, durably."""
-        with self._lock:
-            if folder not in self._made:
-                folder.mkdir(mode=0o700, exist_ok=True)
-                # Also when it was there: who made it may have died before its sync.
-                _sync_folder(self._obj)
-                self._made.add(folder)
 
     def sweep(
         self,

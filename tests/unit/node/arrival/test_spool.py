@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,63 @@ def test_a_full_disk_has_its_own_error(spool: Spool, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "write", fail_with(errno.ENOSPC))
     with pytest.raises(StorageFullError):
         part.write(b"x")
+    part.discard()
+
+
+@dataclass
+class Calls:
+    """The order of the system calls that matter."""
+
+    names: list[str] = field(default_factory=list)
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+        for name in names:
+            monkeypatch.setattr(os, name, self._noting(name, getattr(os, name)))
+
+    def _noting(self, name: str, original: Callable[..., object]) -> Callable[..., object]:
+        def call(*given: object, **named: object) -> object:
+            self.names.append(name)
+            return original(*given, **named)
+
+        return call
+
+
+def test_bytes_and_name_are_both_synced(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = spool.begin()
+    part.write(b"x")
+    calls = Calls()
+    calls.watch(monkeypatch, "link", "rename", "fdatasync", "fsync", "unlink")
+    part.commit()
+    assert calls.names[0] == "link"
+    assert sorted(calls.names[1:-1]) == ["fdatasync", "fsync"]  # at the same time
+    assert calls.names[-1] == "unlink"
+
+
+def test_only_synced_bytes_go_over_a_blob_that_may_be_acknowledged(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = store(spool, b"same")
+    part = spool.begin()
+    part.write(b"same")
+    calls = Calls()
+    calls.watch(monkeypatch, "rename", "fdatasync", "fsync")
+    assert part.commit() == first
+    assert calls.names == ["fdatasync", "rename", "fsync"]
+
+
+def test_a_disk_without_links(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", fail_with(errno.EPERM))
+    blob = store(spool, b"x")
+    assert blob.path.read_bytes() == b"x"
+
+
+def test_the_beginning_is_at_hand(spool: Spool) -> None:
+    part = spool.begin()
+    part.write_head(b"head")
+    for _ in range(40):
+        part.write(memoryview(b"0123456789" * 1000))
+    assert len(part.beginning) == 128 << 10
+    assert bytes(part.beginning[:20]) == b"0123456789" * 2
     part.discard()
 
 
