@@ -181,7 +181,7 @@ class _Walk:
         order = ">" if encoding.big_endian else "<"
         self._tag = struct.Struct(f"{order}HH")
         self._length = struct.Struct(f"{order}I")
-        self._short_length = struct.Struct(f"{order}H")
+        self._short_header = struct.Struct(f"{order}HH2sH")
         self._item_bytes = self._tag.pack(_ITEM >> 16, _ITEM & 0xFFFF)
 
     def dataset(self, at: int) -> None:
@@ -219,13 +219,12 @@ class _Walk:
         self._elements += 1
         if self._elements > self._limits.max_elements:
             raise _LimitError(f"it has more than {self._limits.max_elements} elements")
-        group, element = self._tag.unpack_from(self._data, at)
+        group, element, vr, short_length = self._short_header.unpack_from(self._data, at)
         tag = group << 16 | element
         if implicit or group == 0xFFFE:
             return tag, b"", at + 8, self._length.unpack_from(self._data, at + 4)[0]
-        vr = bytes(self._data[at + 4 : at + 6])
         if vr in _SHORT_VRS:
-            return tag, vr, at + 8, self._short_length.unpack_from(self._data, at + 6)[0]
+            return tag, vr, at + 8, short_length
         if vr not in _LONG_VRS:
             raise BadObjectError("a value representation is unknown, or its encoding is another")
         if end - at < 12:
