@@ -10,7 +10,6 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SPACE_CHECK_EVERY_BYTES = 16 << 20
 #: Of a dataset; a header is rarely longer, and need not be read back from the file then.
 _BEGINNING_BYTES = 128 << 10
-_FOLDER_SYNCS_AT_A_TIME = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +110,11 @@ class PartFile:
         target = self._spool.path_of(sha256)
         try:
             with _naming_full_disks():
-                if self._link(target):
-                    self._sync_with(self._spool.sync_later(target.parent))
-                else:
-                    self._replace(target)
+                named = self._link(target)
+                os.fdatasync(self._fd)
+                if not named:
+                    self.path.rename(target)
+                _sync_folder(target.parent)
         finally:  # The part's own name is of no use any more, whatever came of it.
             self.discard()
         return StoredBlob(sha256, self.size_bytes, target)
@@ -130,29 +129,16 @@ class PartFile:
     def _link(self, target: Path) -> bool:
         """Give the bytes their final name before they are synced, if nothing has that name yet.
 
-        Bytes and name can then be synced at the same time. Over a blob that exists, which may be
-        an acknowledged one, only bytes may go that are on stable storage already.
+        A journal then writes bytes and name together, and the folder's sync has little left to do.
+        Over a blob that exists, which may be an acknowledged one, only bytes may go that are on
+        stable storage already. They are the same, so that replacing it changes nothing, and
+        syncing again covers a first copy whose name is not yet on disk.
         """
         try:
             os.link(self.path, target)
         except OSError:  # It exists, or the file system has no links: the slower way tells more.
             return False
         return True
-
-    def _sync_with(self, folder: Future[None]) -> None:
-        assert self._fd is not None
-        try:
-            os.fdatasync(self._fd)
-        finally:
-            folder.result()
-
-    def _replace(self, target: Path) -> None:
-        assert self._fd is not None
-        os.fdatasync(self._fd)
-        # A blob of that name has the same bytes, so replacing it changes nothing, and syncing
-        # again covers a first copy whose name is not yet on disk.
-        self.path.rename(target)
-        _sync_folder(target.parent)
 
 
 class Spool:
@@ -173,7 +159,6 @@ class Spool:
         self._obj = data_dir / "spool" / "obj"
         self._reserve_bytes = reserve_bytes
         self.max_object_bytes = max_object_bytes
-        self._folder_syncs = ThreadPoolExecutor(_FOLDER_SYNCS_AT_A_TIME, "spool-sync")
         for folder in (self._in, *(self._obj / f"{first:02x}" for first in range(256))):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self._obj, self._obj.parent, data_dir):
@@ -210,10 +195,6 @@ class Spool:
         """Raise StorageFullError when the disk is below its reserve."""
         if self.free_bytes() < self._reserve_bytes:
             raise StorageFullError
-
-    def sync_later(self, folder: Path) -> Future[None]:
-        """Bring a folder's names to stable storage while something else is being done."""
-        return self._folder_syncs.submit(_sync_folder, folder)
 
     def sweep(
         self,
