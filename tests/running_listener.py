@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from pynetdicom import AE
 
 from node.arrival.c_store import Listener
-from node.arrival.identity import patient_key
+from node.arrival.identity import birth_key, patient_key
 from node.arrival.spool import Spool
 from node.config_listen import ListenSettings
 from node.ledger_records import Arrival
@@ -141,6 +141,7 @@ def listener_for(
         is_own=lambda header: header.sop_instance_uid.startswith("2.25.9"),
         patient_key=lambda patient, issuer: patient_key(b"site", patient, issuer),
         meter=meter,
+        birth_key=lambda *who: birth_key(b"site", *who),
     )
 
 

@@ -44,7 +44,7 @@ class Listener:
 
     Parameters
     ----------
-    record, is_own, patient_key
+    record, is_own, patient_key, birth_key
         See :class:`~node.arrival.intake.Intake`.
     desk
         Takes what destinations answer about storage commitment.
@@ -61,11 +61,14 @@ class Listener:
         *,
         scan_limits: ScanLimits | None = None,
         meter: Meter | None = None,
+        birth_key: Callable[[bytes, bytes, str], str] = lambda *_: "",
         desk: CommitmentDesk | None = None,
     ) -> None:
         self._settings = settings
         self._meter: Meter = meter if meter is not None else NoMeter()
-        intake = Intake(spool, record, is_own, patient_key, scan_limits, self._meter)
+        intake = Intake(
+            spool, record, is_own, patient_key, scan_limits, self._meter, birth_key=birth_key
+        )
         self._services = Services(
             intake,
             StoreService(intake, self._meter),

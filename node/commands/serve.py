@@ -76,6 +76,7 @@ def _run(settings: Settings, data_dir: DataDir, signals: queue.SimpleQueue[int])
         runtime.is_own,
         runtime.patient_key,
         meter=metrics,
+        birth_key=runtime.birth_key,
         desk=runtime.commitment_desk,
     )
     page: StatusServer | None = None

@@ -193,6 +193,17 @@ def test_own_results_are_marked(node: Node) -> None:
     assert node.recorder.arrivals[0][0].own_result
 
 
+def test_patients_are_known_by_keyed_hashes(node: Node) -> None:
+    for uid, date in (("1.2.3", "19500102"), ("1.2.4", "19500102"), ("1.2.5", "19500103")):
+        ds = small_ds(uid)
+        ds.PatientBirthDate = date
+        assert send(node.address, ds) == [0]
+    first, same, other = (arrival for arrival, _ in node.recorder.arrivals)
+    assert first.patient_key == same.patient_key == other.patient_key != ""
+    assert first.birth_key == same.birth_key != ""
+    assert other.birth_key not in ("", first.birth_key)
+
+
 # Duplicates and conflicts, with the real ledger
 
 
