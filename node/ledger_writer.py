@@ -190,7 +190,7 @@ class Writer:
         try:
             with self._connection.begin():
                 answers = [self._run(request.change) for request in batch]
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             _refuse(batch, *self._judge(error))
         except Exception as error:  # noqa: BLE001  the thread's edge: no caller may wait for ever
             self._broken = f"The ledger's writer failed ({type(error).__name__})."
@@ -221,11 +221,12 @@ class Writer:
         driver.execute("RELEASE change")
         return _Answer(value, None)
 
-    def _judge(self, error: DBAPIError) -> tuple[type[CardionodeError], str]:
-        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the primary result code
+    def _judge(self, error: DBAPIError | sqlite3.Error) -> tuple[type[CardionodeError], str]:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary result code
         if code == sqlite3.SQLITE_FULL:
             return StorageFullError, "The disk of the ledger is full."
-        message = f"The ledger could not be written: {error.orig}."
+        message = f"The ledger could not be written: {cause}."
         if code in _FATAL_CODES:
             self._broken = message
         return LedgerWriteError, message

@@ -1,7 +1,7 @@
 """Takes an instance in: the order of steps that makes "success" mean durable.
 
-Part file, header, final name, syncs, ledger row, answer. A failure before the ledger row leaves
-nothing behind that counts, and the sender is told to send again.
+Part file, header, sync, final name, its sync, ledger row, answer. A failure before the ledger row
+leaves nothing behind that counts, and the sender is told to send again.
 """
 
 from __future__ import annotations
@@ -96,12 +96,15 @@ class Intake:
         StorageFullError
             The disk is full or below its reserve.
         """
-        part = self._spool.begin()
-        part.write_head(
-            encode_head(
-                request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid
-            )
+        head = encode_head(
+            request.sop_class_uid, request.sop_instance_uid, request.transfer_syntax_uid
         )
+        part = self._spool.begin()
+        try:
+            part.write_head(head)
+        except (OSError, StorageFullError):
+            part.discard()
+            raise
         return part
 
     def take_file(self, path: Path, calling_ae_title: str) -> StoreStatus:

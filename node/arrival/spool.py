@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -64,6 +65,7 @@ class PartFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         with _naming_full_disks():
             self._fd: int | None = os.open(path, flags, 0o600)
+        self._is_synced = False
 
     def write_head(self, head: bytes) -> None:
         """Write what comes before the dataset."""
@@ -98,47 +100,58 @@ class PartFile:
             while view:
                 view = view[os.write(self._fd, view) :]
 
-    def commit(self) -> StoredBlob:
-        """Bring the bytes and their final name to stable storage; nothing may be written later.
+    def sync(self) -> None:
+        """Bring the bytes to stable storage; nothing may be written afterwards.
 
         An error here loses the part: after a failed sync the kernel may have dropped the pages,
         so a second sync that succeeds would prove nothing.
         """
         if self._fd is None:
+            return
+        try:
+            with _naming_full_disks():
+                os.fdatasync(self._fd)
+        except (OSError, StorageFullError):
+            self.discard()
+            raise
+        self._close()
+        self._is_synced = True
+
+    def commit(self) -> StoredBlob:
+        """Give the part its final name, durably."""
+        self.sync()
+        if not self._is_synced:
             raise ValueError("the part was discarded")
         sha256 = self._digest.hexdigest()
         target = self._spool.path_of(sha256)
         try:
             with _naming_full_disks():
-                named = self._link(target)
-                os.fdatasync(self._fd)
-                if not named:
-                    self.path.rename(target)
+                # A blob of that name has the same bytes, so replacing it changes nothing, and
+                # syncing again covers a first copy whose rename is not yet on disk.
+                self.path.rename(target)
                 _sync_folder(target.parent)
-        finally:  # The part's own name is of no use any more, whatever came of it.
+        except (OSError, StorageFullError):
             self.discard()
+            raise
         return StoredBlob(sha256, self.size_bytes, target)
 
     def discard(self) -> None:
-        """Forget the part; harmless after :meth:`commit` and when repeated."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-        self.path.unlink(missing_ok=True)
+        """Forget the part; harmless after :meth:`commit` and when repeated.
 
-    def _link(self, target: Path) -> bool:
-        """Give the bytes their final name before they are synced, if nothing has that name yet.
-
-        A journal then writes bytes and name together, and the folder's sync has little left to do.
-        Over a blob that exists, which may be an acknowledged one, only bytes may go that are on
-        stable storage already. They are the same, so that replacing it changes nothing, and
-        syncing again covers a first copy whose name is not yet on disk.
+        A disk that fails to remove it leaves it to the next start's sweep: what the sender is
+        told must not depend on that.
         """
-        try:
-            os.link(self.path, target)
-        except OSError:  # It exists, or the file system has no links: the slower way tells more.
-            return False
-        return True
+        self._close()
+        self._is_synced = False
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        # Closed once only, also when that fails: the number may be another file's by then.
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):  # What counts is the sync.
+                os.close(fd)
 
 
 class Spool:

@@ -160,31 +160,15 @@ class Calls:
         return call
 
 
-def test_bytes_and_name_are_both_synced(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blob_has_its_name_only_when_its_bytes_are_safe(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     part = spool.begin()
     part.write(b"x")
     calls = Calls()
-    calls.watch(monkeypatch, "link", "rename", "fdatasync", "fsync", "unlink")
+    calls.watch(monkeypatch, "rename", "fdatasync", "fsync", "mkdir")
     part.commit()
-    assert calls.names == ["link", "fdatasync", "fsync", "unlink"]
-
-
-def test_only_synced_bytes_go_over_a_blob_that_may_be_acknowledged(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = store(spool, b"same")
-    part = spool.begin()
-    part.write(b"same")
-    calls = Calls()
-    calls.watch(monkeypatch, "rename", "fdatasync", "fsync")
-    assert part.commit() == first
     assert calls.names == ["fdatasync", "rename", "fsync"]
-
-
-def test_a_disk_without_links(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "link", fail_with(errno.EPERM))
-    blob = store(spool, b"x")
-    assert blob.path.read_bytes() == b"x"
 
 
 def test_the_beginning_is_at_hand(spool: Spool) -> None:
