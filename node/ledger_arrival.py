@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 
 from sqlalchemy import bindparam, insert, select
 
@@ -12,23 +12,27 @@ from node.ledger_records import ANY_FINDING, Arrival
 from node.ledger_states import ArrivalOutcome, InstanceState, JobKind
 from node.ledger_studies import note_arrival, reopen
 from node.ledger_tables import instances, outcomes
-from node.ledger_writer import Transaction
+from node.ledger_writer import Statement, Transaction
 from node.pairing import PairingRule
 
 CONFLICT = "an earlier instance has the same SOP Instance UID and other bytes"
 OWN_RESULT = "a result of this node"
 
-_KNOWN = select(instances.c.id, instances.c.sha256, instances.c.study_instance_uid).where(
-    instances.c.sop_instance_uid == bindparam("uid")
+_KNOWN = Statement(
+    select(instances.c.id, instances.c.sha256, instances.c.study_instance_uid).where(
+        instances.c.sop_instance_uid == bindparam("uid")
+    )
 )
-_ADD_INSTANCE = insert(instances)
+#: The patient is the study's.
+_OF_ARRIVAL = tuple(each.name for each in fields(Arrival) if each.name != "patient_key")
+_ADD_INSTANCE = Statement(insert(instances), [c.name for c in instances.c if c.name != "id"])
 
 
 def record_arrival(
     tx: Transaction, arrival: Arrival, quarantine_reason: str | None, rule: PairingRule
 ) -> ArrivalOutcome:
     """Store an instance, make its study, and queue its analysis when there is one to do."""
-    known = tx.connection.execute(_KNOWN, {"uid": arrival.sop_instance_uid}).all()
+    known = tx.run(_KNOWN, {"uid": arrival.sop_instance_uid}).fetchall()
     for instance_id, sha256, study_uid in known:
         if sha256 == arrival.sha256:
             tx.event(study_uid, f"instance {instance_id}", "duplicate", _sender(arrival))
@@ -40,7 +44,7 @@ def record_arrival(
     reason = quarantine_reason or (CONFLICT if known else "")
     instance_id = _add_instance(tx, arrival, reason, conflict=bool(known))
     if known:
-        first = ", ".join(f"instance {each.id}" for each in known)
+        first = ", ".join(f"instance {known_id}" for known_id, *_ in known)
         tx.event(study_uid, f"instance {instance_id}", "conflict", f"{CONFLICT}: {first}")
         return ArrivalOutcome.CONFLICT
     if arrival.own_result and not reason:
@@ -65,16 +69,14 @@ def _add_instance(tx: Transaction, arrival: Arrival, reason: str, *, conflict: b
         state = InstanceState.QUARANTINED
     else:
         state = InstanceState.DECODED if arrival.own_result else InstanceState.RECEIVED
-    values = asdict(arrival)
-    del values["patient_key"]  # it is the study's
+    values = {name: getattr(arrival, name) for name in _OF_ARRIVAL}
     values |= {"conflict": conflict, "state": state, "reason": reason, "received_at": tx.now}
-    added = tx.connection.execute(_ADD_INSTANCE, values)
-    (instance_id,) = added.inserted_primary_key or (0,)
+    instance_id = tx.run(_ADD_INSTANCE, values).lastrowid or 0
     subject = f"instance {instance_id}"
     tx.event(arrival.study_instance_uid, subject, InstanceState.RECEIVED, _sender(arrival))
     if state != InstanceState.RECEIVED:
         tx.event(arrival.study_instance_uid, subject, state, reason or OWN_RESULT)
-    return int(instance_id)
+    return instance_id
 
 
 def _sender(arrival: Arrival) -> str:

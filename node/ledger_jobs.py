@@ -28,7 +28,7 @@ from node.ledger_tables import (
     outcomes,
     unfinished_job,
 )
-from node.ledger_writer import Transaction
+from node.ledger_writer import Statement, Transaction
 
 #: A job whose worker died this often takes its worker down; it is given up.
 MAX_LOST_LEASES = 5
@@ -48,8 +48,11 @@ _NEXT_JOB = text(
     """
 )
 
-# Statements of the arrival's path are made once: making them costs more than running them.
-_ADD_JOB = insert(jobs)
+_NEW_JOB = (
+    "kind", "study_uid", "instance_id", "revision", "state", "attempt", "lost_leases", "fence",
+    "due_at", "created_at", "reason",
+)  # fmt: skip
+_ADD_JOB = Statement(insert(jobs), _NEW_JOB)
 
 
 def add_job(
@@ -74,8 +77,7 @@ def add_job(
         "created_at": tx.now,
         "reason": "",
     }
-    added = tx.connection.execute(_ADD_JOB, values)
-    (job_id,) = added.inserted_primary_key or (0,)
+    job_id = tx.run(_ADD_JOB, values).lastrowid or 0
     about = f"revision {revision}" if instance_id is None else f"instance {instance_id}"
     tx.event(study_uid, _subject(kind, job_id), JobState.WAITING, about)
 

@@ -18,13 +18,25 @@ from node.ledger_tables import (
     studies,
     unfinished_job,
 )
-from node.ledger_writer import Transaction
+from node.ledger_writer import Statement, Transaction
 
 IDENTITY_CONFLICT = "identity conflict: instances of more than one patient claim this study"
 
-_STUDY = select(studies).where(studies.c.study_uid == bindparam("uid"))
-_SEE_STUDY = update(studies).where(studies.c.study_uid == bindparam("uid"))
-_REOPEN = (
+_STUDY = Statement(
+    select(studies.c.patient_key, studies.c.identity_conflict).where(
+        studies.c.study_uid == bindparam("uid")
+    )
+)
+_NEW_STUDY = (
+    "study_uid", "state", "patient_key", "identity_conflict", "revision", "first_arrival_at",
+    "last_arrival_at",
+)  # fmt: skip
+_ADD_STUDY = Statement(insert(studies), _NEW_STUDY)
+_SEE_STUDY = Statement(
+    update(studies).where(studies.c.study_uid == bindparam("uid")),
+    ("last_arrival_at", "patient_key"),
+)
+_REOPEN = Statement(
     update(studies)
     .where(studies.c.study_uid == bindparam("uid"), studies.c.state == StudyState.COMPLETE)
     .values(state=StudyState.OPEN, completed_at=None)
@@ -49,33 +61,33 @@ def note_arrival(tx: Transaction, arrival: Arrival) -> str:
     study_uid = arrival.study_instance_uid
     # A result of ours says nothing about the sender's work, nor about whose study it is.
     patient_key = "" if arrival.own_result else arrival.patient_key
-    row = tx.connection.execute(_STUDY, {"uid": study_uid}).mappings().first()
+    row = tx.run(_STUDY, {"uid": study_uid}).fetchone()
     if row is None:
-        tx.connection.execute(
-            insert(studies).values(
-                study_uid=study_uid,
-                state=StudyState.OPEN,
-                patient_key=patient_key,
-                identity_conflict=False,
-                revision=0,
-                first_arrival_at=tx.now,
-                last_arrival_at=tx.now,
-            )
-        )
+        first = {
+            "study_uid": study_uid,
+            "state": StudyState.OPEN,
+            "patient_key": patient_key,
+            "identity_conflict": False,
+            "revision": 0,
+            "first_arrival_at": tx.now,
+            "last_arrival_at": tx.now,
+        }
+        tx.run(_ADD_STUDY, first)
         tx.event(study_uid, "study", StudyState.OPEN)
         return ""
+    known_key, has_conflict = row
     if not arrival.own_result:
         seen = {
             "uid": study_uid,
             "last_arrival_at": tx.now,
-            "patient_key": row["patient_key"] or patient_key,
+            "patient_key": known_key or patient_key,
         }
-        tx.connection.execute(_SEE_STUDY, seen)
-    mixed = patient_key and row["patient_key"] and patient_key != row["patient_key"]
-    if mixed and not row["identity_conflict"]:
+        tx.run(_SEE_STUDY, seen)
+    mixed = patient_key and known_key and patient_key != known_key
+    if mixed and not has_conflict:
         _flag_identity_conflict(tx, study_uid)
-        return str(row["patient_key"])
-    return "" if row["patient_key"] else patient_key
+        return str(known_key)
+    return "" if known_key else patient_key
 
 
 def _flag_identity_conflict(tx: Transaction, study_uid: str) -> None:
@@ -89,7 +101,7 @@ def _flag_identity_conflict(tx: Transaction, study_uid: str) -> None:
 
 def reopen(tx: Transaction, study_uid: str, why: str) -> None:
     """Open a study again when it is complete; a report that was not finished yet is dropped."""
-    reopened = tx.connection.execute(_REOPEN, {"uid": study_uid})
+    reopened = tx.run(_REOPEN, {"uid": study_uid})
     if reopened.rowcount:
         tx.event(study_uid, "study", StudyState.OPEN, why)
         supersede_reports(tx, study_uid, why)

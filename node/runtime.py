@@ -33,7 +33,7 @@ from node.ledger_states import AnswerOutcome, ArrivalOutcome
 from node.pairing import PairingRule
 from node.pipeline import Pipeline
 from node.result_store import ResultStore
-from node.results.uids import derive_uid
+from node.results.uids import derive_uid, is_derived
 from node.retry import RetryPolicy
 from node.sending.association import Peer
 from node.sending.c_store import CStoreSender
@@ -161,7 +161,9 @@ class Runtime:
 
     def is_own(self, header: Header) -> bool:
         """Whether an instance is a result of this node that came back."""
-        return self.ledger.find_own_object(header.sop_instance_uid)
+        uid = header.sop_instance_uid
+        # What senders made is known by the root, without a look into the ledger.
+        return is_derived(uid) and self.ledger.find_own_object(uid)
 
     def patient_key(self, patient_id: bytes, issuer: bytes) -> str:
         """Hash who the patient is with the site's key."""

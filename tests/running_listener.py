@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from pynetdicom import AE
 
 from node.arrival.c_store import Listener
-from node.arrival.identity import patient_key
+from node.arrival.identity import birth_key, patient_key
 from node.arrival.spool import Spool
 from node.config_listen import ListenSettings
 from node.ledger_records import Arrival
@@ -103,10 +103,15 @@ class Node:
 
 
 @contextmanager
-def running(tmp_path: Path, reserve_bytes: int = 0, **settings: object) -> Iterator[Node]:
+def running(
+    tmp_path: Path,
+    reserve_bytes: int = 0,
+    max_object_bytes: int = 16 << 20,
+    **settings: object,
+) -> Iterator[Node]:
     """A listener with short deadlines; ``settings`` are those of ``[listen]``."""
     recorder = Recorder()
-    spool = Spool(tmp_path, reserve_bytes, max_object_bytes=16 << 20)
+    spool = Spool(tmp_path, reserve_bytes, max_object_bytes)
     metrics = Metrics()
     listener = listener_for(spool, recorder, metrics, **settings)
     listener.start()
@@ -136,13 +141,14 @@ def listener_for(
         is_own=lambda header: header.sop_instance_uid.startswith("2.25.9"),
         patient_key=lambda patient, issuer: patient_key(b"site", patient, issuer),
         meter=meter,
+        birth_key=lambda *who: birth_key(b"site", *who),
     )
 
 
 def small_ds(sop_instance_uid: str, sop_class_uid: str = CT_IMAGE, patient: str = "P1") -> Dataset:
     """An instance without pixels."""
     ds = Dataset()
-    ds.SOPClassUID = sop_class_uid
+    ds.SOPClassUID = UID(sop_class_uid)
     ds.SOPInstanceUID = sop_instance_uid
     ds.StudyInstanceUID = "1.2.3.1"
     ds.SeriesInstanceUID = "1.2.3.2"

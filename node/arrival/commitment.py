@@ -16,13 +16,15 @@ of no use.
 
 from __future__ import annotations
 
-from pydicom import Dataset
+from typing import TypeVar
+
 from pydicom.uid import UID
-from pynetdicom import evt
+from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 from pynetdicom.presentation import PresentationContext
 
-from node.arrival.incoming import IncomingDataset
+from node.arrival.command import Command
 from node.arrival.meter import Meter
+from node.arrival.uid import is_uid
 from node.commitment import EXPLICIT_VR, IMPLICIT_VR, PUSH_MODEL, PUSH_MODEL_INSTANCE
 from node.commitment_desk import CommitmentDesk, Notification
 
@@ -48,41 +50,62 @@ class CommitmentService:
         self._desk = desk
         self._meter = meter
 
-    def on_event_report(self, event: evt.Event) -> tuple[int, None]:
-        """Take an N-EVENT-REPORT; the status of its response."""
-        request = event.request
-        dataset = getattr(request, "EventInformation", None)
-        information: bytes | None = b""
-        if isinstance(dataset, IncomingDataset):
-            information = None if dataset.is_cut else dataset.getvalue()
-        notification = Notification(
-            str(getattr(request, "AffectedSOPClassUID", "")),
-            str(getattr(request, "AffectedSOPInstanceUID", "")),
-            int(getattr(request, "EventTypeID", 0)),
-            information,
-            event.context.transfer_syntax == IMPLICIT_VR,
-        )
-        return int(self._desk.take(notification)), None
+    def on_event_report(
+        self, command: Command, information: bytes | None, *, implicit: bool
+    ) -> N_EVENT_REPORT:
+        """Take an N-EVENT-REPORT; its response.
 
-    def on_action(self, event: evt.Event) -> tuple[Dataset, None]:
-        """Refuse an N-ACTION; the status of its response, and why."""
-        request = event.request
-        status = Dataset()
-        if getattr(request, "RequestedSOPClassUID", None) != PUSH_MODEL:
-            status.Status = _NO_SUCH_CLASS
-        elif getattr(request, "RequestedSOPInstanceUID", None) != PUSH_MODEL_INSTANCE:
-            status.Status = _NO_SUCH_INSTANCE
-        elif getattr(request, "ActionTypeID", None) != _REQUEST_STORAGE_COMMITMENT:
-            status.Status = _NO_SUCH_ACTION
-        else:
-            status.Status = _NOT_AUTHORISED
-            status.ErrorComment = _NO_ARCHIVE
-        self._meter.count(
-            "commitments_refused_total",
-            ae=event.assoc.requestor.ae_title.strip(),
-            status=f"0x{status.Status:04X}",
+        Parameters
+        ----------
+        information
+            The data set; None when it was too long to keep.
+        implicit
+            Whether the VRs in it are implicit.
+        """
+        notification = Notification(
+            command.sop_class_uid, command.sop_instance_uid, command.type_id, information, implicit
         )
-        return status, None
+        response = N_EVENT_REPORT()
+        response.EventTypeID = command.type_id
+        response.Status = int(self._desk.take(notification))
+        return _about(command, response)
+
+    def on_action(self, command: Command, ae_title: str) -> N_ACTION:
+        """Refuse an N-ACTION; its response says why.
+
+        Parameters
+        ----------
+        ae_title
+            The sender's.
+        """
+        response = N_ACTION()
+        response.ActionTypeID = command.type_id
+        if command.sop_class_uid != PUSH_MODEL:
+            response.Status = _NO_SUCH_CLASS
+        elif command.sop_instance_uid != PUSH_MODEL_INSTANCE:
+            response.Status = _NO_SUCH_INSTANCE
+        elif command.type_id != _REQUEST_STORAGE_COMMITMENT:
+            response.Status = _NO_SUCH_ACTION
+        else:
+            response.Status = _NOT_AUTHORISED
+            response.ErrorComment = _NO_ARCHIVE  # type: ignore[assignment]
+        self._meter.count(
+            "commitments_refused_total", ae=ae_title, status=f"0x{response.Status:04X}"
+        )
+        return _about(command, response)
+
+
+Response = TypeVar("Response", N_ACTION, N_EVENT_REPORT)
+
+
+def _about(command: Command, response: Response) -> Response:
+    """Repeat what the request was about; what is no UID can't be repeated, and need not be."""
+    response.MessageIDBeingRespondedTo = command.message_id
+    if is_uid(command.sop_class_uid):
+        response.AffectedSOPClassUID = UID(command.sop_class_uid)
+    if is_uid(command.sop_instance_uid):
+        response.AffectedSOPInstanceUID = UID(command.sop_instance_uid)
+    return response
 
 
 def commitment_context() -> PresentationContext:

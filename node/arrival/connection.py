@@ -62,14 +62,6 @@ class Connection:
         """
         return True
 
-    def has_buffered(self) -> bool:
-        """Whether bytes wait here that the system knows nothing of."""
-        return False
-
-    def has_data(self) -> bool:
-        """Whether a connection that the system calls readable really is, or is over."""
-        return True
-
     def read_into(self, view: memoryview) -> int | None:
         """Read what is there.
 
@@ -103,6 +95,11 @@ class Connection:
             self.waits_for_room = True
             return 0
 
+    def hear_no_more(self) -> None:
+        """Let whoever reads find the end, while writing goes on; from any thread."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_RD)
+
     def cut(self) -> None:
         """End it at once; from any thread."""
         # Not the method of an SSLSocket: after that one, the socket would talk in the clear.
@@ -116,7 +113,10 @@ class Connection:
 
 
 class TlsConnection(Connection):
-    """A connection under TLS, server side; one thread at a time may use it, but for ``cut``."""
+    """A connection under TLS, server side.
+
+    One thread at a time may use it, but for ``cut`` and ``hear_no_more``.
+    """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         sock.setblocking(False)
@@ -125,8 +125,6 @@ class TlsConnection(Connection):
         secure = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         super().__init__(secure)
         self._secure = secure
-        self._ahead = b""
-        self._is_over = False
         self._certificate: PeerCertificate | None = None
 
     @property
@@ -145,29 +143,8 @@ class TlsConnection(Connection):
         self._certificate = _certificate_of(self._secure)
         return True
 
-    def has_buffered(self) -> bool:
-        """Whether decrypted bytes wait here."""
-        return bool(self._ahead or self._is_over or self._secure.pending())
-
-    def has_data(self) -> bool:
-        """Whether decrypted bytes can be had: a record may be incomplete, or hold none for us."""
-        if not self.has_buffered():
-            try:
-                self._ahead = self._secure.recv(1)
-                self._is_over = not self._ahead
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return False
-            except OSError:
-                self._is_over = True
-        return True
-
     def read_into(self, view: memoryview) -> int | None:
         """Read what is there; see :meth:`Connection.read_into`."""
-        if self._ahead:
-            view[:1], self._ahead = self._ahead, b""
-            return 1
-        if self._is_over:
-            return 0
         try:
             return self._secure.recv_into(view)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:

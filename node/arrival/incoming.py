@@ -1,21 +1,16 @@
-"""Takes a C-STORE's dataset to the spool while it arrives."""
+"""Takes a message's dataset to where it belongs while it arrives: the spool, memory, or nowhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 
 from node.arrival.intake import Intake, StoreRequest, StoreStatus
 from node.arrival.spool import PartFile
+from node.arrival.violation import MessageError
 from node.errors import BadObjectError, StorageFullError
 
 #: Of a dataset that is not one of C-STORE; after that an answer is not worth the reading.
 _MOST_DROPPED_BYTES = 64 << 20
-
-
-class ProtocolViolationError(BadObjectError):
-    """The peer breaks the protocol; the association can't go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,82 +32,84 @@ class Expected:
     kept_bytes: int = 0
 
 
-class IncomingDataset(BytesIO):
-    """Stands where pynetdicom keeps a message's dataset, and spools a C-STORE's bytes instead.
+class IncomingDataset:
+    """The dataset of one message.
 
     Attributes
     ----------
-    request
-        What a C-STORE asks for; None before the command is complete.
-    part
-        The spooled bytes; None when there are none or they were refused.
     refusal
-        Why the bytes were not kept.
-    is_cut
-        Whether another message's dataset was longer than what is kept, and was dropped.
+        Why the bytes of a C-STORE were not kept.
     """
 
-    def __init__(self, begin: Callable[[], Expected], intake: Intake):
-        super().__init__()
-        self.request: StoreRequest | None = None
-        self.part: PartFile | None = None
-        self.refusal: StoreStatus | None = None
-        self._begin = begin
+    def __init__(self, expected: Expected, intake: Intake) -> None:
+        self.refusal = expected.refusal
+        self._expected = expected
         self._intake = intake
-        self.is_cut = False
-        self._expected: Expected | None = None
-        self._refused_bytes = 0
+        self._part: PartFile | None = None
+        self._kept = bytearray()
+        self._is_cut = False
+        self._dropped_bytes = 0
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    @property
+    def request(self) -> StoreRequest | None:
+        """What a C-STORE asks for."""
+        return self._expected.request
+
+    @property
+    def kept(self) -> bytes | None:
+        """The bytes that were kept in memory; None when there were too many."""
+        return None if self._is_cut else bytes(self._kept)
+
+    def write(self, data: memoryview) -> None:
         """Take a fragment.
 
         Raises
         ------
-        ProtocolViolationError
-            A dataset is not due, or it goes on beyond the allowed size.
+        MessageError
+            It goes on beyond the allowed size.
         """
+        if self._expected.request is None:
+            self._keep(data)
+        elif self.refusal is None:
+            self._spool(data, self._expected.request)
+        else:
+            self._drop(data, self._intake.max_object_bytes)
+
+    def take_part(self) -> PartFile | None:
+        """Hand the spooled bytes over; who takes them must commit or discard them."""
+        part, self._part = self._part, None
+        return part
+
+    def discard(self) -> None:
+        """Remove the spooled bytes."""
+        part = self.take_part()
+        if part is not None:
+            part.discard()
+
+    def _spool(self, data: memoryview, request: StoreRequest) -> None:
         try:
-            if self._expected is None:
-                self._expected = expected = self._begin()
-                self.request, self.refusal = expected.request, expected.refusal
-                if expected.request is not None and self.refusal is None:
-                    self.part = self._intake.begin(expected.request)
-            if self._expected.request is None:
-                return self._keep(data, self._expected.kept_bytes)
-            if self.part is not None:
-                self.part.write(data)
+            if self._part is None:
+                self._part = self._intake.begin(request)
+            self._part.write(data)
         except BadObjectError as error:
             self.discard()
-            raise ProtocolViolationError(str(error)) from error
+            raise MessageError(str(error), "size") from error
         except (StorageFullError, OSError):
             # The rest is read and dropped: an answer tells the sender more than a broken line.
             self.discard()
             self.refusal = StoreStatus.OUT_OF_RESOURCES
-        if self.part is None:
-            self._refused_bytes += len(data)
-            if self._refused_bytes > self._intake.max_object_bytes:
-                raise ProtocolViolationError("a dataset goes on after it was refused")
-        return len(data)
+            self._drop(data, self._intake.max_object_bytes)
 
-    def _keep(self, data: bytes, most_bytes: int) -> int:
-        if self.tell() + len(data) > most_bytes:
-            self.is_cut = True
-            self.seek(0)
-            self.truncate()
-        if not self.is_cut:
-            return super().write(data)
-        self._refused_bytes += len(data)
-        if self._refused_bytes > _MOST_DROPPED_BYTES:
-            raise ProtocolViolationError("a dataset goes on after it was refused")
-        return len(data)
+    def _keep(self, data: memoryview) -> None:
+        if len(self._kept) + len(data) > self._expected.kept_bytes:
+            self._is_cut = True
+            self._kept.clear()
+        if self._is_cut:
+            self._drop(data, _MOST_DROPPED_BYTES)
+        else:
+            self._kept += data
 
-    def take_part(self) -> PartFile | None:
-        """Hand the part over; who takes it must commit or discard it."""
-        part, self.part = self.part, None
-        return part
-
-    def discard(self) -> None:
-        """Remove the part."""
-        part = self.take_part()
-        if part is not None:
-            part.discard()
+    def _drop(self, data: memoryview, most_bytes: int) -> None:
+        self._dropped_bytes += len(data)
+        if self._dropped_bytes > most_bytes:
+            raise MessageError("a dataset goes on after it was refused", "size")

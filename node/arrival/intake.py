@@ -1,7 +1,7 @@
 """Takes an instance in: the order of steps that makes "success" mean durable.
 
-Part file, sync, header, final name, ledger row, answer. A failure before the ledger row leaves
-nothing behind that counts, and the sender is told to send again.
+Part file, header, sync, final name, its sync, ledger row, answer. A failure before the ledger row
+leaves nothing behind that counts, and the sender is told to send again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from node.arrival.header import Header
 from node.arrival.meter import Meter, NoMeter
 from node.arrival.part10 import MAX_HEAD_BYTES, encode_head, read_head
-from node.arrival.prescan import ScanLimits, UnreadableHeaderError, prescan
+from node.arrival.prescan import HeaderGoesOnError, ScanLimits, UnreadableHeaderError, prescan
 from node.arrival.spool import PartFile, Spool
 from node.arrival.uid import is_uid
 from node.errors import BadObjectError, StorageFullError
@@ -154,12 +154,9 @@ class Intake:
     def _take(self, part: PartFile, request: StoreRequest) -> StoreStatus:
         if part.size_bytes == part.head_bytes:
             return StoreStatus.CANNOT_UNDERSTAND
-        part.sync()
         reason: str | None
         try:
-            header = prescan(
-                part.path, request.transfer_syntax_uid, self._limits, dataset_at=part.head_bytes
-            )
+            header = self._scan(part, request.transfer_syntax_uid)
             is_whole, reason = True, _identity_gap(header)
         except UnreadableHeaderError as error:
             header, is_whole, reason = error.partial, False, str(error)
@@ -188,6 +185,17 @@ class Intake:
         if reason is not None:
             self._meter.count("quarantined_total", reason=reason)
         return StoreStatus.SUCCESS
+
+    def _scan(self, part: PartFile, transfer_syntax_uid: str) -> Header:
+        try:
+            return prescan(
+                part.beginning,
+                transfer_syntax_uid,
+                self._limits,
+                dataset_bytes=part.size_bytes - part.head_bytes,
+            )
+        except HeaderGoesOnError:
+            return prescan(part.path, transfer_syntax_uid, self._limits, dataset_at=part.head_bytes)
 
 
 def _identity_gap(header: Header) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node.arrival.header import IDENTITY, WANTED, Header, header_from
-from node.errors import BadObjectError
+from node.errors import BadObjectError, CardionodeError
 
 Buffer = bytes | bytearray | mmap.mmap
 
@@ -41,6 +41,8 @@ _PIXEL_DATA = 0x7FE00010
 _PIXEL_GROUP = 0x7FE0
 _FIRST_DATASET_GROUP = 0x0008
 _MAX_VALUE_BYTES = 1025
+#: Of an element in explicit VR, and the tag that its value may begin with.
+_LONGEST_HEADER_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,10 @@ class UnreadableHeaderError(BadObjectError):
         self.partial = partial
 
 
+class HeaderGoesOnError(CardionodeError):
+    """The header is longer than the beginning that was given."""
+
+
 class _LimitError(BadObjectError):
     """A limit was passed: final, also where the walk only tried."""
 
@@ -93,6 +99,7 @@ def prescan(
     transfer_syntax_uid: str,
     limits: ScanLimits | None = None,
     dataset_at: int = 0,
+    dataset_bytes: int | None = None,
 ) -> Header:
     """Walk a dataset's header.
 
@@ -104,15 +111,19 @@ def prescan(
         How the dataset is encoded.
     dataset_at
         Where the dataset begins in the source, in bytes.
+    dataset_bytes
+        How long the dataset is, when the source holds only its beginning.
 
     Raises
     ------
     UnreadableHeaderError
         The header is damaged or beyond the limits; it tells what could be read.
+    HeaderGoesOnError
+        The source ends before the header, and the dataset does not.
     """
     limits = limits if limits is not None else ScanLimits()
     if not isinstance(source, Path):
-        return _scan(source, transfer_syntax_uid, limits, dataset_at)
+        return _scan(source, transfer_syntax_uid, limits, dataset_at, dataset_bytes)
     if source.stat().st_size == 0:  # An empty file can't be mapped.
         return _scan(b"", transfer_syntax_uid, limits, 0)
     with (
@@ -122,12 +133,19 @@ def prescan(
         return _scan(mapped, transfer_syntax_uid, limits, dataset_at)
 
 
-def _scan(data: Buffer, transfer_syntax_uid: str, limits: ScanLimits, dataset_at: int) -> Header:
+def _scan(
+    data: Buffer,
+    transfer_syntax_uid: str,
+    limits: ScanLimits,
+    dataset_at: int,
+    dataset_bytes: int | None = None,
+) -> Header:
     encoding = _Encoding(
         implicit=transfer_syntax_uid == _IMPLICIT_LITTLE_ENDIAN,
         big_endian=transfer_syntax_uid == _EXPLICIT_BIG_ENDIAN,
     )
-    walk = _Walk(data, encoding, limits)
+    end = len(data) if dataset_bytes is None else dataset_at + dataset_bytes
+    walk = _Walk(data, encoding, limits, end)
     defect = ""
     try:
         if transfer_syntax_uid in DEFLATED:
@@ -149,10 +167,13 @@ def _scan(data: Buffer, transfer_syntax_uid: str, limits: ScanLimits, dataset_at
 class _Walk:
     """One pass over one dataset. Every step moves forward, so its time is linear in elements."""
 
-    def __init__(self, data: Buffer, encoding: _Encoding, limits: ScanLimits) -> None:
+    def __init__(self, data: Buffer, encoding: _Encoding, limits: ScanLimits, end: int) -> None:
         self.values: dict[int, bytes] = {}
         self.problems: list[str] = []
         self._data = data
+        self._end = end
+        #: No header of an element or item may begin behind this: its bytes are not here.
+        self._last_at = len(data) - _LONGEST_HEADER_BYTES if end > len(data) else end
         self._encoding = encoding
         self._limits = limits
         self._elements = 0
@@ -160,12 +181,12 @@ class _Walk:
         order = ">" if encoding.big_endian else "<"
         self._tag = struct.Struct(f"{order}HH")
         self._length = struct.Struct(f"{order}I")
-        self._short_length = struct.Struct(f"{order}H")
+        self._short_header = struct.Struct(f"{order}HH2sH")
         self._item_bytes = self._tag.pack(_ITEM >> 16, _ITEM & 0xFFFF)
 
     def dataset(self, at: int) -> None:
         """Walk the outermost level up to the pixels, and keep the wanted values."""
-        end = len(self._data)
+        end = self._end
         previous = -1
         while at < end:
             tag, vr, value_at, length = self._element(at, end, self._encoding.implicit)
@@ -184,24 +205,26 @@ class _Walk:
             if tag in WANTED and length != _UNDEFINED:
                 if tag in self.values and tag in IDENTITY:
                     raise BadObjectError("an element of its identity is there twice")
-                self.values[tag] = bytes(
-                    self._data[value_at : value_at + min(length, _MAX_VALUE_BYTES)]
-                )
+                value_end = value_at + min(length, _MAX_VALUE_BYTES)
+                if value_end > len(self._data):
+                    raise HeaderGoesOnError
+                self.values[tag] = bytes(self._data[value_at:value_end])
 
     def _element(self, at: int, end: int, implicit: bool) -> tuple[int, bytes, int, int]:
         """Read a tag, its VR (empty when implicit), where its value is, and its length."""
         if end - at < 8:
             raise BadObjectError("an element is cut off")
+        if at > self._last_at:
+            raise HeaderGoesOnError
         self._elements += 1
         if self._elements > self._limits.max_elements:
             raise _LimitError(f"it has more than {self._limits.max_elements} elements")
-        group, element = self._tag.unpack_from(self._data, at)
+        group, element, vr, short_length = self._short_header.unpack_from(self._data, at)
         tag = group << 16 | element
         if implicit or group == 0xFFFE:
             return tag, b"", at + 8, self._length.unpack_from(self._data, at + 4)[0]
-        vr = bytes(self._data[at + 4 : at + 6])
         if vr in _SHORT_VRS:
-            return tag, vr, at + 8, self._short_length.unpack_from(self._data, at + 6)[0]
+            return tag, vr, at + 8, short_length
         if vr not in _LONG_VRS:
             raise BadObjectError("a value representation is unknown, or its encoding is another")
         if end - at < 12:
@@ -283,6 +306,8 @@ class _Walk:
     def _item(self, at: int, end: int) -> tuple[int, int]:
         if end - at < 8:
             raise BadObjectError("an item is cut off")
+        if at > self._last_at:
+            raise HeaderGoesOnError
         self._items += 1
         if self._items > self._limits.max_items:
             raise _LimitError(f"it has more than {self._limits.max_items} items")

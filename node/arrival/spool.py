@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 from node.errors import BadObjectError, StorageFailedError, StorageFullError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SPACE_CHECK_EVERY_BYTES = 16 << 20
+#: Of a dataset; a header is rarely longer, and need not be read back from the file then.
+_BEGINNING_BYTES = 128 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,15 @@ class PartFile:
         What was written, with the head.
     head_bytes
         Where the dataset begins.
+    beginning
+        The dataset's first bytes, all of a small one.
     """
 
     def __init__(self, spool: Spool, path: Path, max_bytes: int) -> None:
         self.path = path
         self.size_bytes = 0
         self.head_bytes = 0
+        self.beginning = bytearray()
         self._spool = spool
         self._max_bytes = max_bytes
         self._unchecked_bytes = 0
@@ -67,8 +71,9 @@ class PartFile:
         """Write what comes before the dataset."""
         self.write(head)
         self.head_bytes = self.size_bytes
+        self.beginning.clear()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append bytes.
 
         Raises
@@ -88,6 +93,8 @@ class PartFile:
             self._unchecked_bytes = 0
             self._spool.check_reserve()
         self._digest.update(data)
+        if (room := _BEGINNING_BYTES - len(self.beginning)) > 0:
+            self.beginning += data[:room]
         view = memoryview(data)
         with _naming_full_disks():
             while view:
@@ -119,7 +126,6 @@ class PartFile:
         target = self._spool.path_of(sha256)
         try:
             with _naming_full_disks():
-                self._spool.make_folder(target.parent)
                 # A blob of that name has the same bytes, so replacing it changes nothing, and
                 # syncing again covers a first copy whose rename is not yet on disk.
                 self.path.rename(target)
@@ -166,9 +172,7 @@ class Spool:
         self._obj = data_dir / "spool" / "obj"
         self._reserve_bytes = reserve_bytes
         self.max_object_bytes = max_object_bytes
-        self._made: set[Path] = set()
-        self._lock = Lock()
-        for folder in (self._in, self._obj):
+        for folder in (self._in, *(self._obj / f"{first:02x}" for first in range(256))):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self._obj, self._obj.parent, data_dir):
             _sync_folder(folder)
@@ -224,21 +228,6 @@ class Spool:
                 part.discard()
         except OSError as error:
             raise StorageFailedError.of(error) from error
-
-    def make_folder(self, folder: Path) -> None:
-        """Make a blob's folder, durably."""
-        with self._lock:
-            if folder not in self._made:
-                folder.mkdir(mode=0o700, exist_ok=True)
-                try:
-                    # Also when it was there: who made it may have died before its sync.
-                    _sync_folder(self._obj)
-                except OSError:
-                    # Made anew the next time: a second sync of the same would prove nothing.
-                    with contextlib.suppress(OSError):
-                        folder.rmdir()
-                    raise
-                self._made.add(folder)
 
     def sweep(
         self,

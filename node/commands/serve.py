@@ -6,6 +6,7 @@ import logging
 import os
 import queue
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from node.version import node_version
 
 _log = logging.getLogger(__name__)
 
+#: For how long a thread that computes may keep the others waiting. Python's default of 5 ms is what
+#: each step of an arriving instance would take while a report is being made.
+_SWITCH_S = 0.0005
 #: How often the TLS files are looked at.
 _TLS_LOOK_S = 2.0
 
@@ -44,6 +48,7 @@ def serve(config: Path) -> int:
     problems = tls_problems(settings)
     if problems:
         raise ConfigurationError(problems)
+    sys.setswitchinterval(_SWITCH_S)
     # A queue and not an event: this one may be used inside a signal handler.
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -71,6 +76,7 @@ def _run(settings: Settings, data_dir: DataDir, signals: queue.SimpleQueue[int])
         runtime.is_own,
         runtime.patient_key,
         meter=metrics,
+        birth_key=runtime.birth_key,
         desk=runtime.commitment_desk,
     )
     page: StatusServer | None = None

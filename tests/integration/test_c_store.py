@@ -21,8 +21,8 @@ from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.dsutils import encode
 from pynetdicom.presentation import build_context
 
-from node.arrival.c_store import is_storage_class
 from node.arrival.identity import IMPLEMENTATION_CLASS_UID
+from node.arrival.negotiation import is_storage_class
 from node.arrival.part10 import read_head
 from node.arrival.prescan import DEFLATED
 from node.arrival.spool import Spool
@@ -191,6 +191,17 @@ def test_128_contexts_in_40_syntaxes(tmp_path: Path) -> None:
 def test_own_results_are_marked(node: Node) -> None:
     assert send(node.address, small_ds("2.25.9")) == [0]
     assert node.recorder.arrivals[0][0].own_result
+
+
+def test_patients_are_known_by_keyed_hashes(node: Node) -> None:
+    for uid, date in (("1.2.3", "19500102"), ("1.2.4", "19500102"), ("1.2.5", "19500103")):
+        ds = small_ds(uid)
+        ds.PatientBirthDate = date
+        assert send(node.address, ds) == [0]
+    first, same, other = (arrival for arrival, _ in node.recorder.arrivals)
+    assert first.patient_key == same.patient_key == other.patient_key != ""
+    assert first.birth_key == same.birth_key != ""
+    assert other.birth_key not in ("", first.birth_key)
 
 
 # Duplicates and conflicts, with the real ledger

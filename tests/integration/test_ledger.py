@@ -19,7 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, insert
 
 import node
 from node import ledger_engine, ledger_writer
@@ -35,8 +35,8 @@ from node.ledger_deliveries import claim_delivery as claim_next
 from node.ledger_jobs import claim_job
 from node.ledger_records import Arrival, Delivery, FindingOutcome, Job, StoredObject, StudyDetail
 from node.ledger_states import ArrivalOutcome, DispositionState, JobKind
-from node.ledger_tables import SCHEMA_REVISION, metadata
-from node.ledger_writer import Transaction
+from node.ledger_tables import SCHEMA_REVISION, metadata, studies
+from node.ledger_writer import Statement, Transaction
 
 STUDY = "1.2.3"
 QUIET_S = 10.0
@@ -523,6 +523,14 @@ def test_what_was_recorded_survives_kill(path: Path) -> None:
     with Ledger.open(path) as ledger:
         assert ledger.recover() == 0
         assert ledger.counts()["jobs"]["waiting"] == 5
+
+
+def test_a_prepared_statement_that_is_refused_breaks_nothing(ledger: Ledger) -> None:
+    lacking = Statement(insert(studies), ("study_uid",))
+    with pytest.raises(LedgerWriteError, match="NOT NULL"):
+        ledger._change(lambda tx: tx.run(lacking, {"study_uid": "1.2"}))
+    assert ledger.healthy
+    assert ledger.study("1.2") is None
 
 
 def test_the_writer_is_durable(ledger: Ledger) -> None:

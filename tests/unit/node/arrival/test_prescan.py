@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from node.arrival.header import Header
 from node.arrival.part10 import read_head
-from node.arrival.prescan import ScanLimits, UnreadableHeaderError, prescan
+from node.arrival.prescan import HeaderGoesOnError, ScanLimits, UnreadableHeaderError, prescan
 from node.errors import BadObjectError
 from tests.dicom_wire import CT_IMAGE, EXPLICIT_LE, IMPLICIT_LE, dataset, element
 
@@ -29,6 +29,30 @@ ITEM, ITEM_END, SEQUENCE_END = (
     struct.pack("<HHI", 0xFFFE, number, 0) for number in (0xE000, 0xE00D, 0xE0DD)
 )
 OPEN_ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, UNDEFINED)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(SAMPLES), st.integers(0, 1 << 13), st.data())
+def test_a_beginning_of_a_damaged_dataset_tells_the_same(
+    path: Path, size: int, data: st.DataObject
+) -> None:
+    dataset_, syntax = sample(path)
+    changed = bytearray(dataset_[: 1 << 16])
+    for _ in range(data.draw(st.integers(1, 6))):
+        changed[data.draw(st.integers(0, min(4000, len(changed) - 1)))] = data.draw(
+            st.integers(0, 255)
+        )
+    with contextlib.suppress(HeaderGoesOnError):
+        of_beginning = told(bytes(changed[:size]), syntax, len(changed))
+        assert of_beginning == told(bytes(changed), syntax, len(changed))
+
+
+def told(data: bytes, syntax: str, size: int) -> tuple[str, Header]:
+    """What a scan finds: a defect, and the header as far as it was read."""
+    try:
+        return "", prescan(data, syntax, dataset_bytes=size)
+    except UnreadableHeaderError as error:
+        return str(error), error.partial
 
 
 @cache
@@ -43,6 +67,21 @@ def defect(data: bytes, syntax: str = IMPLICIT_LE, limits: ScanLimits | None = N
     with pytest.raises(UnreadableHeaderError) as caught:
         prescan(data, syntax, limits)
     return str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_a_beginning_tells_the_same_or_that_it_is_too_short(path: Path) -> None:
+    data, syntax = sample(path)
+    whole = prescan(data, syntax)
+    long_enough = 0
+    for size in sorted({*range(0, 4096, 61), 1 << 14, 1 << 16, 1 << 17, len(data)}):
+        try:
+            assert prescan(data[:size], syntax, dataset_bytes=len(data)) == whole
+            long_enough += 1
+        except HeaderGoesOnError:
+            assert size < len(data)
+    assert long_enough >= 1
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

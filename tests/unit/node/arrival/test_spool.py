@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,45 @@ def test_a_full_disk_has_its_own_error(spool: Spool, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "write", fail_with(errno.ENOSPC))
     with pytest.raises(StorageFullError):
         part.write(b"x")
+    part.discard()
+
+
+@dataclass
+class Calls:
+    """The order of the system calls that matter."""
+
+    names: list[str] = field(default_factory=list)
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+        for name in names:
+            monkeypatch.setattr(os, name, self._noting(name, getattr(os, name)))
+
+    def _noting(self, name: str, original: Callable[..., object]) -> Callable[..., object]:
+        def call(*given: object, **named: object) -> object:
+            self.names.append(name)
+            return original(*given, **named)
+
+        return call
+
+
+def test_a_blob_has_its_name_only_when_its_bytes_are_safe(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = spool.begin()
+    part.write(b"x")
+    calls = Calls()
+    calls.watch(monkeypatch, "rename", "fdatasync", "fsync", "mkdir")
+    part.commit()
+    assert calls.names == ["fdatasync", "rename", "fsync"]
+
+
+def test_the_beginning_is_at_hand(spool: Spool) -> None:
+    part = spool.begin()
+    part.write_head(b"head")
+    for _ in range(40):
+        part.write(memoryview(b"0123456789" * 1000))
+    assert len(part.beginning) == 128 << 10
+    assert bytes(part.beginning[:20]) == b"0123456789" * 2
     part.discard()
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import UID
 
-from node.results.uids import derive_uid
+from node.results.uids import derive_uid, is_derived
 
 
 def test_is_the_same_on_every_machine_and_in_every_version() -> None:
@@ -20,6 +20,11 @@ def test_is_a_valid_uid(parts: list[str]) -> None:
     uid = UID(derive_uid(*parts))
     assert uid.is_valid
     assert len(uid) <= 44
+    assert is_derived(uid)
+
+
+def test_what_senders_make_is_none_of_ours() -> None:
+    assert not is_derived("1.2.840.113619.2.55.3")
 
 
 def test_the_division_of_the_text_matters() -> None:
