@@ -32,9 +32,6 @@ from tests.dicom_wire import (
 )
 from tests.running_listener import Node, running, wait_until
 
-# A library's thread may die of a request: what counts is that its association ends, and no other.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-
 _UID = b"1.2.3"
 _CONTEXT = (1, CT_IMAGE, [IMPLICIT_LE])
 _ECHO = (3, VERIFICATION, [IMPLICIT_LE])
