@@ -146,7 +146,10 @@ def test_clips_with_r_peaks_speak_before_those_without() -> None:
 
 
 def test_what_was_fitted_for_the_frames_that_were_asked_decides() -> None:
-    fitted = {"instance_stenosis_slope": 1.0, "instance_stenosis_intercept": 2.0}
+    fitted: dict[str, Any] = {
+        "instance_stenosis_slope": 1.0,
+        "instance_stenosis_intercept": 2.0,
+    }
     assert observe("PLAX", 0.3, **fitted)["probability"] == pytest.approx(0.3)
     timed = observe("PLAX", 0.3, r_peaks_ms=(0.0, 900.0), **fitted)
     assert timed["probability"] == pytest.approx(0.76, abs=0.01)
