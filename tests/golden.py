@@ -117,6 +117,8 @@ def _rng(key: str) -> np.random.Generator:
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
+    if output is None:  # said in training only
+        return
     if isinstance(output, Tensor):
         yield output
         return

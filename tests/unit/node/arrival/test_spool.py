@@ -134,15 +134,21 @@ def test_a_failed_sync_loses_the_part_and_is_not_repeated(
         part.commit()
 
 
-def test_a_folder_whose_name_was_not_synced_is_made_anew(
-    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_start_whose_folders_are_not_synced_fails_and_the_next_one_syncs_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fsync = os.fsync
+    fsync, synced = os.fsync, []
     monkeypatch.setattr(os, "fsync", fail_with(errno.EIO))
     with pytest.raises(OSError, match="error"):
-        store(spool, b"x")
-    assert list((tmp_path / "spool" / "obj").iterdir()) == []
-    monkeypatch.setattr(os, "fsync", fsync)
+        Spool(tmp_path, reserve_bytes=0)
+
+    def count(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink())
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", count)
+    spool = Spool(tmp_path, reserve_bytes=0)  # who made the folders may have died before its sync
+    assert synced == [tmp_path / "spool" / "obj", tmp_path / "spool", tmp_path]
     assert store(spool, b"x").path.exists()
 
 
