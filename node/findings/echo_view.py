@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.cards import Card
-from models.probability import percent_words
+from models.probability import percent_value, percent_words
 from node.facts import Kind
 from node.findings.base import Explanation, Networks, Observation, Subject
 from node.findings.unusual import unusual_in, unusual_of
@@ -142,9 +142,7 @@ def _group(item: tuple[ImageReference, Observation], tracking_id: str, comment: 
         tracking_id=tracking_id,
         finding=codes.IMAGE_VIEW,
         site=codes.HEART,
-        measurement=Measurement(
-            codes.PROBABILITY, round(100 * float(seen["probability"]), 1), PERCENT
-        ),
+        measurement=Measurement(codes.PROBABILITY, percent_value(seen["probability"]), PERCENT),
         region=Region(tuple((x, y) for x, y in seen["outline"]), at),
         qualitative=(QualitativeFinding(codes.IMAGE_VIEW, VIEWS[seen["view"]]),),
         comment=comment,
