@@ -262,9 +262,10 @@ def _platt(rules: Mapping[str, float], name: str) -> Platt:
 
 def _said(answer: Mapping[str, Any]) -> str:
     """The answer in at most 50 characters."""
-    percent = percent_words(answer["probability"])
     if not answer["shows_valve"]:
-        return f"Aortic stenosis undetermined, {percent}"
+        # A percentage of a view that hardly knows would be read as one of the valve.
+        return "Aortic stenosis undetermined"
+    percent = percent_words(answer["probability"])
     if not answer["present"]:
         return f"No aortic stenosis ({percent})"
     kind = "severe" if answer["severe"] else "mild to moderate"
