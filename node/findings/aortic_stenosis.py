@@ -151,8 +151,11 @@ class AorticStenosis:
         agreement = said[:, 0] if answer["present"] else 1.0 - said[:, 0]
         loudest = int(np.argmax(study.weights * agreement))
         groups = [_group(asked[loudest], answer, "Study: aortic stenosis")]
+        # The others' percentages, of views that hardly know, would mislead beside that answer.
+        shows = any(seen["shows_valve"] for _, seen in observations)
         for number, item in enumerate(observations, start=1):
-            groups.append(_group(item, item[1], f"Instance {number}: aortic stenosis"))
+            if item[1]["shows_valve"] or not shows:
+                groups.append(_group(item, item[1], f"Instance {number}: aortic stenosis"))
         return tuple(groups)
 
 
