@@ -48,6 +48,7 @@ class ListenSettings(Section):
     pdu_deadline_s: Seconds = 30.0
     association_deadline_s: Seconds = 5.0
     idle_timeout_s: Seconds = 60.0
+    burst_s: Annotated[float, Field(ge=0.0, le=3600.0)] = 5.0
     max_object_mb: int = Field(default=4096, ge=1, le=1_000_000)
     require_called_ae_title: bool = False
     calling_ae_titles: Annotated[tuple[AETitle, ...], Field(strict=False)] = ()

@@ -35,6 +35,7 @@ from node.pipeline import Pipeline
 from node.result_store import ResultStore
 from node.results.uids import derive_uid, is_derived
 from node.retry import RetryPolicy
+from node.rush import Rush
 from node.sending.association import Peer
 from node.sending.c_store import CStoreSender
 from node.sending.commitment import CommitmentRequester
@@ -81,6 +82,7 @@ class Runtime:
             settings.listen.max_object_mb * _MIB,
         )
         self._site_key = data_dir.site_key()
+        self._rush = Rush(settings.listen.burst_s)
         self.intake = Intake(
             self.spool, self.record, self.is_own, self.patient_key, meter=meter,
             birth_key=self.birth_key,
@@ -119,7 +121,8 @@ class Runtime:
         self.store.sweep(self.ledger.object_digests())
         self.ledger.recover()
         self.ledger.commitments.recover([each.name for each in _committing(self.settings)])
-        self.executor.start()
+        if self._computes:
+            self.executor.start()
         for courier in self.couriers:
             courier.start()
         for notary in self.notaries:
@@ -146,6 +149,12 @@ class Runtime:
             self.ledger.note_end()
         self.ledger.close()
 
+    def inference_problem(self) -> str | None:
+        """Why nothing can be computed, None when it can or need not be."""
+        if self._computes and self.executor.info is None:
+            return "the inference host is not running"
+        return None
+
     def weights_problem(self) -> str | None:
         """Why enabled findings can't be made, None when all can."""
         host = self.executor.info
@@ -153,9 +162,14 @@ class Runtime:
         wanted = set(_networks_of(self.pipeline.findings))
         return "; ".join(problems[name] for name in sorted(wanted & set(problems))) or None
 
+    @property
+    def _computes(self) -> bool:
+        return bool(_networks_of(self.pipeline.findings))
+
     def record(self, arrival: Arrival, quarantine_reason: str | None) -> ArrivalOutcome:
         """Write an arrival and wake a worker."""
         outcome = self.ledger.record_arrival(arrival, quarantine_reason)
+        self._rush.arrived()
         self._wake_workers()
         return outcome
 
@@ -177,7 +191,13 @@ class Runtime:
         names = [destination.name for destination in self.settings.destination]
         return [
             Worker(
-                f"worker-{n}", self.ledger, self.pipeline, names, self.clock, self._wake_couriers
+                f"worker-{n}",
+                self.ledger,
+                self.pipeline,
+                names,
+                self.clock,
+                self._wake_couriers,
+                self._rush,
             )
             for n in range(self.settings.node.workers)
         ]

@@ -21,6 +21,7 @@ from node.ledger_records import Job
 from node.ledger_states import JobKind
 from node.pipeline import Pipeline
 from node.retry import JOB_POLICY, decide
+from node.rush import Rush
 
 _log = logging.getLogger(__name__)
 _LEASE_S = 300.0
@@ -44,6 +45,8 @@ class Worker:
         The ledger's clock, epoch seconds.
     on_report
         Called when results wait in the outbox.
+    rush
+        Between jobs, the worker waits while instances rush in.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Worker:
         destinations: Sequence[str],
         clock: Callable[[], float],
         on_report: Callable[[], None] = lambda: None,
+        rush: Rush | None = None,
     ) -> None:
         self._name = name
         self._ledger = ledger
@@ -61,6 +65,7 @@ class Worker:
         self._destinations = tuple(destinations)
         self._clock = clock
         self._on_report = on_report
+        self._rush = rush if rush is not None else Rush(0.0)
         self._rng = random.Random()
         self._stopping = threading.Event()
         self._woken = threading.Event()
@@ -157,7 +162,9 @@ class Worker:
         self._ledger.fail_job(job, decision.reason, decision.retry_at)
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while not self._stopping.wait(self._rush.left_s()):
+            if self._rush.left_s():
+                continue
             try:
                 if self.work_once():
                     continue

@@ -17,7 +17,7 @@ from node.arrival.intake import Intake
 from node.arrival.line import Line, LineEndedError, LineLimits, SilenceError
 from node.arrival.message_reader import Message, MessageReader
 from node.arrival.meter import Meter
-from node.arrival.negotiation import AcceptedContext, Negotiated, RejectedError, negotiate
+from node.arrival.negotiation import AcceptedContext, Negotiated, Negotiator, RejectedError
 from node.arrival.pdu_reader import ABORT, RELEASE_RQ, data_pdus, fragments
 from node.arrival.responses import echo_response, encode_response
 from node.arrival.store_service import StoreService
@@ -37,6 +37,7 @@ class Services:
     intake: Intake
     store: StoreService
     commitment: CommitmentService
+    negotiator: Negotiator
     meter: Meter
 
 
@@ -124,7 +125,7 @@ class Association:
             self._on_end(self)
 
     def _converse(self) -> None:
-        negotiated = negotiate(self._request, self._limits.max_pdu_bytes)
+        negotiated = self._services.negotiator.answer(self._request)
         self._request = b""
         serving = _Serving(negotiated, self._services)
         self._messages = messages = MessageReader(negotiated.contexts, serving.expect)

@@ -21,6 +21,7 @@ from node.arrival.header import Header
 from node.arrival.intake import Intake, Record
 from node.arrival.line import LineLimits
 from node.arrival.meter import Meter, NoMeter
+from node.arrival.negotiation import Negotiator
 from node.arrival.prescan import ScanLimits
 from node.arrival.spool import Spool
 from node.arrival.store_service import StoreService
@@ -74,6 +75,7 @@ class Listener:
             StoreService(intake, self._meter),
             # Without a desk nothing was asked, so that every answer is one to nothing.
             CommitmentService(desk or CommitmentDesk(lambda _: AnswerOutcome.UNKNOWN), self._meter),
+            Negotiator(settings.max_pdu_bytes),
             self._meter,
         )
         self._limits = LineLimits(

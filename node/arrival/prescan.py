@@ -286,10 +286,32 @@ class _Walk:
         self, at: int, end: int, implicit: bool, depth: int, *, delimited: bool
     ) -> int:
         while delimited or at < end:
+            if not implicit:
+                at = self._past_short(at, end)
+                if at == end and not delimited:
+                    break
             tag, vr, value_at, length = self._element(at, end, implicit)
             if tag == _ITEM_END and delimited:
                 return value_at
             at = self._skip(tag, vr, value_at, length, end, implicit, depth)
+        return at
+
+    def _past_short(self, at: int, end: int) -> int:
+        """Pass the elements in explicit VR that need no look inside, at once; most are such.
+
+        Whatever is odd is left to the one-by-one way, which knows its name.
+        """
+        unpack, data, last_at = self._short_header.unpack_from, self._data, self._last_at
+        count = 0
+        while at <= last_at and end - at >= 8:
+            group, _, vr, length = unpack(data, at)
+            if vr not in _SHORT_VRS or group == 0xFFFE or at + 8 + length > end:
+                break
+            at += 8 + length
+            count += 1
+        self._elements += count
+        if self._elements > self._limits.max_elements:
+            raise _LimitError(f"it has more than {self._limits.max_elements} elements")
         return at
 
     def _fragments(self, at: int, end: int) -> int:

@@ -153,12 +153,9 @@ def _checks(runtime: Runtime) -> dict[str, Check]:
 
         return ask
 
-    def networks() -> str | None:
-        return None if runtime.executor.info is not None else "the inference host is not running"
-
     return {
         "ledger": failing(runtime.ledger.check_writable),
         "spool": failing(runtime.spool.check_writable),
-        "networks": networks,
+        "networks": runtime.inference_problem,
         "weights": runtime.weights_problem,
     }

@@ -88,7 +88,8 @@ def main(
         report = Report(about, {})
         if router is None:
             report.notes.append(f"{ROUTER} could not be installed, and was not measured.")
-        _measure(report, rounds, size, chosen, corpora, folder)
+        with tempfile.TemporaryDirectory(prefix="stations-", dir=folder) as ground:
+            _measure(report, rounds, size, chosen, corpora, folder, Path(ground))
     if out is not None:
         out.with_suffix(".md").write_text(report.markdown(), encoding="utf-8")
         out.with_suffix(".json").write_text(report.json(), encoding="utf-8")
@@ -104,6 +105,7 @@ def _measure(
     chosen: Sequence[Receiver],
     corpora: Sequence[str],
     folder: Path,
+    ground: Path,
 ) -> None:
     """Fill a report, and show how far it is."""
     cases = cases_of(corpora)
@@ -113,7 +115,7 @@ def _measure(
         warm_up = make_warm_up(folder)
         task = progress.add_task("receivers start", total=rounds * len(report.found))
         for number in range(rounds):
-            for each in one_round(number, chosen, shares, warm_up, folder):
+            for each in one_round(number, chosen, shares, warm_up, folder, ground):
                 if isinstance(each, BigObject):
                     report.big = each
                 else:

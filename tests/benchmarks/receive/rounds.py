@@ -52,6 +52,7 @@ def one_round(
     shares: dict[Case, list[Sent]],
     warm_up: Sent,
     work: Path,
+    ground: Path,
 ) -> Iterator[Step]:
     """Measure every receiver in every case, each in a fresh folder; who is first changes.
 
@@ -62,7 +63,7 @@ def one_round(
     with ExitStack() as stack:
         stations = []
         for receiver in chosen:
-            station = stack.enter_context(_station(receiver, work))
+            station = stack.enter_context(_station(receiver, ground))
             try:
                 station.start(warm_up)
             except NotTakenError as error:
@@ -81,8 +82,8 @@ def one_round(
 
 
 @contextmanager
-def _station(receiver: Receiver, work: Path) -> Iterator[Station]:
-    station = Station(receiver, work)
+def _station(receiver: Receiver, ground: Path) -> Iterator[Station]:
+    station = Station(receiver, ground)
     try:
         yield station
     finally:
