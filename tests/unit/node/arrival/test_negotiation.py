@@ -8,7 +8,7 @@ import pytest
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
 from node.arrival.identity import IMPLEMENTATION_CLASS_UID
-from node.arrival.negotiation import AcceptedContext, RejectedError, negotiate
+from node.arrival.negotiation import AcceptedContext, Negotiator, RejectedError, negotiate
 from node.arrival.violation import PduError
 from tests.dicom_wire import CT_IMAGE, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, associate_rq
 
@@ -74,3 +74,15 @@ def test_damaged_requests_raise_nothing_else() -> None:
         except (PduError, RejectedError):
             damaged += 1
     assert damaged > 20
+
+
+def test_a_request_that_comes_again_gets_the_same_answer() -> None:
+    negotiator = Negotiator(131_072)
+    first = negotiator.answer(REQUEST)
+    assert negotiator.answer(bytes(REQUEST)) is first
+    assert first == negotiate(REQUEST, 131_072)
+    other = associate_rq([(1, VERIFICATION, [IMPLICIT_LE])], "ECHO2")
+    assert negotiator.answer(other).calling_ae_title == "ECHO2"
+    for _ in range(2):
+        with pytest.raises(PduError):
+            negotiator.answer(REQUEST[:80])
