@@ -27,6 +27,8 @@ _WORKING_SIDE = 360  # longer side of the image in which the fan is fitted, in p
 _MOST_FRAMES = 24  # looked at per clip
 _LEAST_AREA = 0.03  # of the image, below which there is no sector
 _LEAST_HALF_ANGLE_DEG = 12
+#: Share of its box that a rectangle fills at least; an ellipse fills 0.79.
+_RECTANGLE = 0.92
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,12 @@ class Sector:
     box: Box
     mask: Mask
     is_fan: bool
+
+    @property
+    def is_rectangle(self) -> bool:
+        """Whether it fills its box, as a linear probe's image does and the hull of no fan."""
+        box = self.box
+        return bool(self.mask[box.y0 : box.y1, box.x0 : box.x1].mean() > _RECTANGLE)
 
 
 @dataclass(frozen=True, slots=True)

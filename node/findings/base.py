@@ -18,7 +18,7 @@ from models.cards import Card
 from models.inputs import Clip, ClipWindow, Still, TypedInput
 from models.preprocess import SIZE, Sector, fit_sector, resample, square_window
 from models.r_peaks import RPeaks, find_r_peaks
-from node.errors import NotApplicableError
+from node.errors import NotAnalysableError, NotApplicableError
 from node.facts import Kind
 from node.results.primitives import Code, Group, ImageReference
 
@@ -87,7 +87,9 @@ class Subject:
         Raises
         ------
         NotApplicableError
-            There is none, or it is not a fan.
+            There is none, or it is a rectangle.
+        NotAnalysableError
+            Its edges are too dark to be seen.
         """
         frames = self.frames
         region = self.input.region if isinstance(self.input, Clip | Still) else None
@@ -96,9 +98,9 @@ class Subject:
         if sector is None:
             raise NotApplicableError("no ultrasound sector was found in the image")
         if not sector.is_fan:
-            raise NotApplicableError(
-                "no fan-shaped sector was found: not an echo probe, or its edges are too dark"
-            )
+            if sector.is_rectangle:
+                raise NotApplicableError("the sector is a rectangle: not an echo probe's")
+            raise NotAnalysableError("the edges of the sector are too dark, or it is no echo's fan")
         return sector
 
     @cached_property

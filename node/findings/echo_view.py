@@ -57,7 +57,9 @@ class EchoView:
         Raises
         ------
         NotApplicableError
-            No fan-shaped sector.
+            No sector, or a rectangle.
+        NotAnalysableError
+            The sector's edges are too dark.
         """
         frames = subject.reduced
         chosen = np.unique(

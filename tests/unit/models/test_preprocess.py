@@ -89,7 +89,16 @@ def test_a_rectangle_is_no_fan() -> None:
     sector = fit_sector(frame)
     assert sector is not None
     assert not sector.is_fan
+    assert sector.is_rectangle
     assert abs(sector.box.width - 240) < 8
+
+
+def test_a_fan_that_shows_its_middle_only_is_neither() -> None:
+    frame = np.zeros((1, 300, 400), np.uint8)
+    cv2.ellipse(frame[0], (200, 160), (70, 110), 0, 0, 360, 60, -1)
+    sector = fit_sector(frame)
+    assert sector is not None
+    assert not sector.is_rectangle
 
 
 @pytest.mark.parametrize("grey", [0, 70])
