@@ -26,7 +26,7 @@ from node import ledger_views as views
 from node.clock import SteadyClock
 from node.errors import LedgerWriteError
 from node.ledger_commitments import CommitmentBook
-from node.ledger_engine import open_readers, open_writer
+from node.ledger_engine import log_of, open_readers, open_writer
 from node.ledger_records import (
     Arrival,
     Delivery,
@@ -51,8 +51,7 @@ Result = TypeVar("Result")
 class Ledger:
     """The node's memory; thread-safe.
 
-    Open it with :meth:`open`. Changes go through one writer thread, which commits those that
-    wait together; reading never waits for writing.
+    Open it with :meth:`open`. Changes that wait together share a commit; reading never waits.
     """
 
     def __init__(
@@ -93,15 +92,17 @@ class Ledger:
         if read_only:
             return cls(open_readers(path), None)
         connection = open_writer(path)
-        writer = Writer(connection, clock or SteadyClock(), lambda: open_writer(path))
+        writer = Writer(connection, clock or SteadyClock(), lambda: open_writer(path), log_of(path))
         return cls(open_readers(path), writer, pairing)
 
     def close(self) -> None:
         """Finish the changes that wait, then close; closing twice is harmless."""
-        # Readers first, so that the writer is the last and leaves no WAL behind.
-        self._readers.dispose()
+        if self._writer is None or self._writer.rest():
+            # Readers first, so that the writer is the last and leaves no WAL behind.
+            self._readers.dispose()
         if self._writer is not None:
             self._writer.close()
+        self._readers.dispose()
 
     def __enter__(self) -> Self:
         return self

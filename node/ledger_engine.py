@@ -21,6 +21,10 @@ READERS = 8
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
+#: Values of SQLite's application_id, in the file itself: a ledger that is in use, or was when its
+#: node died, has changes in its write-ahead log only.
+_AT_REST, _IN_USE = 0x63617264, 0x6E6F6465
+
 # FULL: a commit returns when the WAL is on stable storage.
 _WRITER_PRAGMAS = (
     "synchronous=FULL",
@@ -38,13 +42,19 @@ def open_writer(path: Path) -> Connection:
     Raises
     ------
     LedgerError
-        The file is damaged, locked, on a file system without WAL, or of a newer node.
+        The file is damaged, locked, on a file system without WAL, or of a newer node, or its
+        write-ahead log is gone.
     """
+    had_log = log_of(path).exists()  # Looking at it with SQLite would make one.
     engine = _engine(path, mode="rwc", begin="BEGIN IMMEDIATE", pool=NullPool)
     try:
         connection = engine.connect()
         _prepare(connection)
+        _check_log(connection, log_of(path), had_log)
         _migrate(connection)
+        _mark(connection, _IN_USE)
+        # Into the file itself, where it is found when the log is gone.
+        _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except (DBAPIError, sqlite3.Error, CommandError) as error:
         engine.dispose()
         raise LedgerError(f"The ledger can't be opened: {_plain(error)}") from error
@@ -52,6 +62,22 @@ def open_writer(path: Path) -> Connection:
         engine.dispose()
         raise
     return connection
+
+
+def put_to_rest(connection: Connection) -> None:
+    """Note that the log may go: the last change of a ledger that is about to be closed.
+
+    Raises
+    ------
+    sqlite3.Error
+        The disk fails.
+    """
+    _mark(connection, _AT_REST)
+
+
+def log_of(path: Path) -> Path:
+    """The write-ahead log of a ledger, where its latest changes are."""
+    return path.with_name(f"{path.name}-wal")
 
 
 def open_readers(path: Path) -> Engine:
@@ -108,10 +134,31 @@ def _engine(path: Path, mode: str, begin: str, pool: type[NullPool] | type[Queue
     return engine
 
 
-def _prepare(connection: Connection) -> None:
+def _driver(connection: Connection) -> sqlite3.Connection:
     driver = connection.connection.driver_connection
     if not isinstance(driver, sqlite3.Connection):
         raise LedgerError("The ledger needs SQLite.")
+    return driver
+
+
+def _mark(connection: Connection, state: int) -> None:
+    _driver(connection).execute(f"PRAGMA application_id = {state}")
+
+
+def _check_log(connection: Connection, log: Path, had_log: bool) -> None:
+    (state,) = _driver(connection).execute("PRAGMA application_id").fetchone()
+    if state == _IN_USE and not had_log:
+        # The next start must find what this one found.
+        connection.close()
+        raise LedgerError(
+            f"The ledger was not closed, and its latest changes are gone with {log.name}: put that "
+            "file back. Where it can't be had, or the ledger is a copy of one that was in use, "
+            "make an empty file of that name to go on without them."
+        )
+
+
+def _prepare(connection: Connection) -> None:
+    driver = _driver(connection)
     (mode,) = driver.execute("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
         raise LedgerError(f"The ledger's disk does not support WAL (journal mode {mode}).")

@@ -9,14 +9,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ClauseElement, Connection, insert
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from node.errors import CardionodeError, LedgerError, LedgerWriteError, StorageFullError
+from node.ledger_engine import put_to_rest
 from node.ledger_tables import events
 
 Result = TypeVar("Result")
@@ -26,6 +28,8 @@ MAX_BATCH = 128
 MEND_EVERY_S = 1.0
 
 _log = logging.getLogger(__name__)
+
+_LOG_LOST = "The ledger's write-ahead log was deleted; stop the node, which saves what was in it."
 
 # After these the pages on disk can't be trusted until the file is opened and checked again.
 _FATAL_CODES = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -140,6 +144,9 @@ class Writer:
     reopen
         Opens and checks the file anew: after a disk error what this connection believes of the
         file can't be trusted. Until that succeeds every change is refused.
+    log
+        The write-ahead log. When somebody deletes it, changes are refused from then on: they would
+        go into a file that is gone when the node ends.
     """
 
     def __init__(
@@ -147,7 +154,9 @@ class Writer:
         connection: Connection,
         clock: Callable[[], float],
         reopen: Callable[[], Connection],
+        log: Path,
     ) -> None:
+        self._log = log
         self._connection = connection
         self._clock = clock
         self._reopen = reopen
@@ -155,7 +164,7 @@ class Writer:
         self._waiting: deque[_Request] = deque()
         self._turn = threading.Lock()
         self._closed = False
-        self._broken = ""
+        self._broken = self._log_lost = ""
 
     @property
     def healthy(self) -> bool:
@@ -184,16 +193,30 @@ class Writer:
         answer: Result = request.answer
         return answer
 
-    def close(self) -> None:
-        """Finish what waits, then close the connection."""
+    def rest(self) -> bool:
+        """Finish what waits, take nothing more, and note that the ledger is at rest.
+
+        Returns
+        -------
+        Whether it is; else its log has to stay for the next start.
+        """
         with self._turn:
             if self._closed:
-                return
+                return True
             while self._waiting:
                 self._write(self._next_batch())
             self._closed = True
-            self._connection.close()
-            self._connection.engine.dispose()
+            try:
+                put_to_rest(self._connection)
+            except (LedgerError, SQLAlchemyError, sqlite3.Error) as error:
+                _log.error("the ledger can't be put to rest: %s", type(error).__name__)
+                return False
+        return True
+
+    def close(self) -> None:
+        """Close the connection; call it after :meth:`rest`."""
+        self._connection.close()
+        self._connection.engine.dispose()
 
     def _next_batch(self) -> list[_Request]:
         """Take what waits; only who has the turn may."""
@@ -229,8 +252,13 @@ class Writer:
             self._broken = f"The ledger's writer failed ({type(error).__name__})."
             _refuse(batch, LedgerWriteError, self._broken)
         else:
+            if not self._log.exists():
+                self._broken = self._log_lost = _LOG_LOST
+                _log.critical("the ledger's write-ahead log was deleted; changes are refused")
+                _refuse(batch, LedgerWriteError, self._broken)
             for request, answer in zip(batch, answers, strict=True):
-                request.end(*answer)
+                if not request.is_done:
+                    request.end(*answer)
 
     def _mend(self) -> bool:
         """Open the file anew, now and then; return whether it is sound.
@@ -238,15 +266,15 @@ class Writer:
         What was not synced is not synced again: a commit that failed is not in the file's index
         of commits, so that the next one writes its pages over.
         """
-        if time.monotonic() < self._next_mend_at:
+        if self._log_lost or time.monotonic() < self._next_mend_at:
             return False
         self._next_mend_at = time.monotonic() + MEND_EVERY_S
-        with contextlib.suppress(DBAPIError, sqlite3.Error):
+        with contextlib.suppress(SQLAlchemyError, sqlite3.Error):
             self._connection.invalidate()
         try:
             self._connection.close()
             self._connection = self._reopen()
-        except (LedgerError, DBAPIError, sqlite3.Error) as error:
+        except (LedgerError, SQLAlchemyError, sqlite3.Error) as error:
             _log.error("the ledger can't be opened again: %s", type(error).__name__)
             return False
         self._broken = ""

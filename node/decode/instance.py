@@ -29,6 +29,11 @@ from node.facts import DEFLATED, InstanceFacts
 _ALWAYS_LOSSY = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
 # ImageType value 4 of ultrasound objects, hexadecimal (PS3.3 C.8.5.6.1.1).
 _M_MODE_BITS, _SPECTRAL_BITS, _COLOUR_BITS, _VOLUME_BITS = 0x0022, 0x000C, 0x0130, 0x0040
+# PS3.3 tables A.36 to A.59, A.70 to A.73: CT, MR, XA, XRF, ultrasound volume, 3D X-ray, PET.
+_FUNCTIONAL_GROUPS = re.compile(
+    r"1\.2\.840\.10008\.5\.1\.4\.1\.1\."
+    r"(2\.[12]|4\.[134]|6\.2|12\.1\.1|12\.2\.1|13\.1\.[1-5]|128\.1|130)"
+)
 _VIEW_CODES = {  # PS3.16 CID 12226, SNOMED CT
     "399139001": "PLAX",
     "399306005": "PSAX",
@@ -98,11 +103,15 @@ def read_facts(
     Raises
     ------
     BadObjectError
-        There is no SOP class.
+        There is no SOP class, or not what its class can't be without.
     """
     sop_class_uid = text(ds, "SOPClassUID")
     if not re.fullmatch(r"[0-9.]{1,64}", sop_class_uid):
         raise BadObjectError("the SOP class is missing or not a UID")
+    if _FUNCTIONAL_GROUPS.fullmatch(sop_class_uid) and not (
+        items(ds, "SharedFunctionalGroupsSequence") or items(ds, "PerFrameFunctionalGroupsSequence")
+    ):
+        raise BadObjectError("a multi-frame object of its class has functional groups, it has none")
     name = UID(sop_class_uid).name
     facts = InstanceFacts(
         sop_class_uid=sop_class_uid,

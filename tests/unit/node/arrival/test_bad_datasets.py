@@ -13,13 +13,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from node.arrival.intake import Intake, StoreRequest, StoreStatus
 from node.arrival.part10 import encode_head, read_head
-from node.arrival.routing import route
 from node.arrival.spool import Spool
 from node.decode.child import answer_to
-from node.decode.examined import Examined
 from node.decode.instance import read_facts, read_header
 from node.decode.instance_stream import InstanceStream
 from node.decode.limits import Limits
+from node.errors import BadObjectError
 from node.ledger_records import Arrival
 from node.ledger_states import ArrivalOutcome
 from node.results.structured_report import build_report
@@ -261,11 +260,11 @@ def test_a_multiframe_object_without_its_functional_groups(tmp_path: Path) -> No
     del ds.FrameIncrementPointer
     ds.SharedFunctionalGroupsSequence = Sequence([])
     path = build.save(ds, tmp_path / "instance.dcm")
-    with InstanceStream(path) as stream:
-        facts, _ = read_facts(*read_header(stream, path))
-    routes = route(Examined(facts, None).instance)
-    assert routes.kind is None
-    assert routes.reason
+    with (
+        InstanceStream(path) as stream,
+        pytest.raises(BadObjectError, match="functional groups"),
+    ):
+        read_facts(*read_header(stream, path))
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_regions_decide(spatial_format: int, data_type: int, obstacle: str, tmp_
 )
 def test_sop_classes(sop_class: str, obstacle: str, tmp_path: Path) -> None:
     ds = build.put_pixels(build.header(sop_class, "OT"), build.grey_frames())
+    ds.SharedFunctionalGroupsSequence = Sequence([Dataset()])  # which enhanced classes must have
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert _facts(ds, tmp_path).obstacle == obstacle
