@@ -62,8 +62,6 @@ class Header:
     ----------
     sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid
         Each is a well-formed UID, or empty when it is missing or anything else.
-    has_patient_id
-        Whether it has the element, if only an empty one: it is of type 2 (PS3.3 table C.7-1).
     patient_id, issuer
         As they came, without padding: their character set is not known here.
     acquired_at
@@ -82,7 +80,6 @@ class Header:
     study_instance_uid: str
     series_instance_uid: str
     modality: str
-    has_patient_id: bool
     patient_id: bytes
     issuer: bytes
     birth_date: str
@@ -171,7 +168,6 @@ def header_from(
         study_instance_uid=values.uid(STUDY_INSTANCE_UID),
         series_instance_uid=values.uid(SERIES_INSTANCE_UID),
         modality=values.text(MODALITY)[:16],
-        has_patient_id=PATIENT_ID in raw,
         patient_id=values.identifier(PATIENT_ID),
         issuer=values.identifier(ISSUER_OF_PATIENT_ID),
         birth_date=values.text(PATIENT_BIRTH_DATE)[:64],

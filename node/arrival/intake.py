@@ -204,8 +204,6 @@ def _identity_gap(header: Header) -> str | None:
         "series": header.series_instance_uid,
     }
     missing = [name for name, value in claims.items() if not value]
-    if not header.has_patient_id:
-        missing.append("patient")
     return f"no_identity: {' and '.join(missing)} missing or malformed" if missing else None
 
 

@@ -130,13 +130,6 @@ def test_refused(bench: Bench, data: bytes, status: StoreStatus) -> None:
             + element(0x0020, 0x000D, b"../../x\0"),
             "no_identity: study and series missing or malformed",
         ),
-        (
-            element(0x0008, 0x0016, CT_IMAGE.encode() + b"\0")
-            + element(0x0008, 0x0018, b"1.2.3.4\0")
-            + element(0x0020, 0x000D, b"1.2.3\0")
-            + element(0x0020, 0x000E, b"1.2.3.1\0"),
-            "no_identity: patient missing or malformed",
-        ),
         (dataset(CT_IMAGE, "1.2.3.4", tail=b"\x21\0\0"), "an element is cut off"),
         (b"garbage that is not DICOM", "an element is longer than what is left of it"),
     ],
@@ -225,15 +218,3 @@ def test_what_pairing_needs_is_recorded_and_the_date_of_birth_only_as_a_hash(
     ((arrival, _),) = recorder.arrivals
     assert arrival.birth_key == "hash of (b'P9', b'A', '19500102')"
     assert arrival.acquired_at == 1704164645.0
-
-
-def test_an_empty_patient_id_is_taken(bench: Bench) -> None:
-    data = (
-        element(0x0008, 0x0016, CT_IMAGE.encode() + b"\0")
-        + element(0x0008, 0x0018, b"1.2.3.4\0")
-        + element(0x0010, 0x0020, b"")
-        + element(0x0020, 0x000D, b"1.2.3\0")
-        + element(0x0020, 0x000E, b"1.2.3.1\0")
-    )
-    assert bench.take(data) is StoreStatus.SUCCESS
-    assert bench.only[1] is None
