@@ -84,11 +84,12 @@ class DataDir:
 
     def release(self) -> None:
         """Give the directory back; releasing twice is harmless."""
-        if self._lock_fd is not None:
+        fd, self._lock_fd = self._lock_fd, None
+        if fd is not None:
             # Unlocking, not only closing: a forked child may still have the descriptor.
-            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
-            os.close(self._lock_fd)
-            self._lock_fd = None
+            fcntl.flock(fd, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):  # A disk's: the descriptor is gone all the same.
+                os.close(fd)
 
     def __enter__(self) -> Self:
         self.lock_exclusive()
