@@ -21,13 +21,14 @@ class Rush:
         How long one burst may hold computing back, seconds: a stream of instances that goes on
         for longer shares the machine. 0 never holds it back.
     lull_s
-        A burst is over when nothing has arrived for so long.
+        A burst is over when nothing has arrived for so long. A lone instance is analysed so much
+        later; a sender that leaves longer pauses does not need the whole machine.
     clock
         Monotonic seconds.
     """
 
     def __init__(
-        self, most_s: float, lull_s: float = 0.15, clock: Callable[[], float] = time.monotonic
+        self, most_s: float, lull_s: float = 0.05, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._most_s = most_s
         self._lull_s = lull_s
