@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from node.ledger import Ledger
 from node.ledger_jobs import MAX_LOST_LEASES
 from node.ledger_records import ANY_FINDING, Arrival, FindingOutcome
 from node.pipeline import Analysis, Pipeline
+from node.rush import Rush
 from node.worker import Worker
 
 NOW = 1_000_000.0
@@ -193,3 +195,31 @@ def test_what_a_retry_finds_replaces_the_failure(ledger: Ledger, clock: Clock) -
     found = FindingOutcome("echo_view", "analysed", "", "{}")
     worker(ledger, clock, lambda: Analysis((found,))).work_once()
     assert [o for _, o in ledger.study_outcomes("1.2.5")] == [found]
+
+
+def test_no_job_is_begun_while_instances_rush_in(ledger: Ledger, clock: Clock) -> None:
+    """Nor are workers woken for it: each look would take the lock that arrivals wait for."""
+    begun = threading.Event()
+    now, looks = [100.0], threading.Semaphore(0)
+
+    def rushing_clock() -> float:
+        looks.release()
+        return now[0]
+
+    def analyse() -> Analysis:
+        begun.set()
+        return Analysis(())
+
+    rush = Rush(60.0, lull_s=0.02, clock=rushing_clock)
+    rush.arrived()
+    one = Worker("w", ledger, cast(Pipeline, Stages(analyse)), (), clock, rush=rush)
+    one.start()
+    try:
+        for _ in range(10):  # It looks again and again, and finds that the burst goes on.
+            assert looks.acquire(timeout=10)
+            one.wake()
+        assert not begun.is_set()
+        now[0] += 1.0
+        assert begun.wait(10)
+    finally:
+        assert one.stop(10)
