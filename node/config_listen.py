@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from node.config_values import MIB, AETitle, Host, Network, Port, Seconds, Section, Sha256, TomlPath
+
+_CORES_FOR_DOORS = 4
+_MOST_AUTO_DOORS = 4
+_MOST_DOORS = 32
+
+
+def _processes(value: object) -> object:
+    # Before the types are looked at, so that a wrong value is told once and not for each type.
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    if value != "auto" and not (is_count and value in range(1, _MOST_DOORS + 1)):
+        raise ValueError(f"auto, or 1 to {_MOST_DOORS}")
+    return value
+
+
+Processes = Annotated[Literal["auto"] | int, BeforeValidator(_processes)]
 
 
 class ListenTlsSettings(Section):
@@ -42,6 +58,7 @@ class ListenSettings(Section):
     host: Host = "127.0.0.1"
     plain: bool = True
     port: Port = 11112
+    processes: Processes = "auto"
     max_pdu_bytes: int = Field(default=131072, ge=4096, le=1_048_576)
     max_associations: int = Field(default=25, ge=1, le=1000)
     max_pending_per_address: int = Field(default=8, ge=1, le=1000)
@@ -60,6 +77,15 @@ class ListenSettings(Section):
         """The ports that are listened on, by their keys."""
         ports = {"listen.port": self.port} if self.plain else {}
         return ports | ({"listen.tls.port": self.tls.port} if self.tls.enabled else {})
+
+    @property
+    def door_count(self) -> int:
+        """How many processes listen; 1 is the control process itself."""
+        if self.processes != "auto":
+            return self.processes
+        cores = len(os.sched_getaffinity(0))
+        # Below, a second process would only take turns with the first and with computing.
+        return 1 if cores < _CORES_FOR_DOORS else min(_MOST_AUTO_DOORS, cores // 2)
 
     @property
     def max_object_bytes(self) -> int:

@@ -16,6 +16,7 @@ The class docstring is the default message. The tree::
         ├── StorageFullError        the disk is below its reserve
         ├── StorageFailedError      the disk, or the system's table of files, failed
         ├── DecoderDiedError        a decoder child was killed, ran out of memory or of time
+        ├── DoorDiedError            a listener process died before it listened
         ├── HostDiedError           the inference host died while it worked for us
         ├── LeaseLostError          another worker took the job over
         └── UnreachableError        the destination could not be reached or broke off
@@ -94,6 +95,10 @@ class StorageFailedError(TransientError):
 
 class DecoderDiedError(TransientError):
     """The decoder child died or ran out of time."""
+
+
+class DoorDiedError(TransientError):
+    """A listener process died."""
 
 
 class HostDiedError(TransientError):

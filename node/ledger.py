@@ -40,6 +40,7 @@ from node.ledger_records import (
     StoredObject,
     StudyDetail,
     StudyRow,
+    ToRecord,
 )
 from node.ledger_states import ArrivalOutcome
 from node.ledger_writer import Transaction, Writer
@@ -137,15 +138,15 @@ class Ledger:
     def record_arrival(
         self, arrival: Arrival, quarantine_reason: str | None = None
     ) -> ArrivalOutcome:
-        """Record a stored blob; after this its sender may be told success.
+        """Record a stored blob, perhaps to be put aside; then its sender may be told success."""
+        return self._change(ledger_arrival.change_of(arrival, quarantine_reason, self._pairing))
 
-        Parameters
-        ----------
-        quarantine_reason
-            Why it will not be analysed, when that is known already.
-        """
-        return self._change(
-            lambda tx: ledger_arrival.record_arrival(tx, arrival, quarantine_reason, self._pairing)
+    def record_arrivals(self, batch: Sequence[ToRecord]) -> list[ArrivalOutcome | Exception]:
+        """Record blobs in one commit; for each its outcome, or what its recording alone raised."""
+        if self._writer is None:
+            raise LedgerWriteError("The ledger is open for reading only.")
+        return self._writer.call_all(
+            [ledger_arrival.change_of(*each, self._pairing) for each in batch]
         )
 
     def find_own_object(self, sop_instance_uid: str) -> bool:

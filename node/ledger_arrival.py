@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 
 from sqlalchemy import bindparam, insert, select
@@ -26,6 +27,13 @@ _KNOWN = Statement(
 #: The patient is the study's.
 _OF_ARRIVAL = tuple(each.name for each in fields(Arrival) if each.name != "patient_key")
 _ADD_INSTANCE = Statement(insert(instances), [c.name for c in instances.c if c.name != "id"])
+
+
+def change_of(
+    arrival: Arrival, quarantine_reason: str | None, rule: PairingRule
+) -> Callable[[Transaction], ArrivalOutcome]:
+    """Make the change for the writer."""
+    return lambda tx: record_arrival(tx, arrival, quarantine_reason, rule)
 
 
 def record_arrival(

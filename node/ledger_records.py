@@ -57,6 +57,10 @@ class Arrival:
     acquired_at: float | None = None
 
 
+#: An arrival, and why it will not be analysed, when that is known already.
+ToRecord = tuple[Arrival, str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceRow:
     """A received instance.

@@ -193,6 +193,21 @@ class Writer:
         answer: Result = request.answer
         return answer
 
+    def call_all(self, changes: Sequence[Callable[[Transaction], Result]]) -> list[Any]:
+        """Make changes in as few commits as can be, and wait until they are durable.
+
+        Returns
+        -------
+        For each what it returned, or the exception that :meth:`call` would raise; one that fails
+        spoils no other.
+        """
+        requests = [_Request(change) for change in changes]
+        self._waiting.extend(requests)
+        with self._turn:
+            while not all(request.is_done for request in requests):
+                self._write(self._next_batch())
+        return [each.answer if each.error is None else each.error for each in requests]
+
     def rest(self) -> bool:
         """Finish what waits, take nothing more, and note that the ledger is at rest.
 

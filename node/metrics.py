@@ -37,6 +37,7 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "dimse_rejected_total": ("Messages that could not be understood", ("reason",)),
     "jobs_total": ("Attempts at jobs that ended", ("kind", "result")),
     "lease_expired_total": ("Jobs and deliveries taken from silent workers", ()),
+    "listener_deaths_total": ("Listener processes that died", ()),
     "pdu_rejected_total": ("Network packets that were refused", ("reason",)),
     "quarantined_total": ("Instances that were put aside on arrival", ("reason",)),
     "refusals_total": ("Senders that were refused", ("reason",)),

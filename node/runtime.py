@@ -28,7 +28,7 @@ from node.inference.executor import LocalExecutor
 from node.inference.messages import HostSettings
 from node.installed import look_for_weights
 from node.ledger import Ledger
-from node.ledger_records import Arrival
+from node.ledger_records import Arrival, ToRecord
 from node.ledger_states import AnswerOutcome, ArrivalOutcome
 from node.pairing import PairingRule
 from node.pipeline import Pipeline
@@ -100,7 +100,7 @@ class Runtime:
         self._judge = CommitmentJudge(
             {each.name: _commitment_policy(settings, each) for each in _committing(settings)}
         )
-        self.commitment_desk = CommitmentDesk(self._take_answer, meter)
+        self.commitment_desk = CommitmentDesk(self.take_answer, meter)
         self.notaries = [self._notary(each, meter) for each in _committing(settings)]
         self.pipeline = build_pipeline(
             settings, data_dir, self.decoder, self.executor, self.spool.path_of, self.store
@@ -173,6 +173,13 @@ class Runtime:
         self._wake_workers()
         return outcome
 
+    def record_all(self, batch: Sequence[ToRecord]) -> list[ArrivalOutcome | Exception]:
+        """Write arrivals in one commit and wake a worker; each has an outcome or an error."""
+        outcomes = self.ledger.record_arrivals(batch)
+        self._rush.arrived()
+        self._wake_workers()
+        return outcomes
+
     def is_own(self, header: Header) -> bool:
         """Whether an instance is a result of this node that came back."""
         uid = header.sop_instance_uid
@@ -202,7 +209,8 @@ class Runtime:
             for n in range(self.settings.node.workers)
         ]
 
-    def _take_answer(self, answer: CommitmentAnswer) -> AnswerOutcome:
+    def take_answer(self, answer: CommitmentAnswer) -> AnswerOutcome:
+        """Write a destination's answer about storage commitment."""
         return self.ledger.commitments.answered(answer, self._judge)
 
     def _notary(self, destination: CStoreDestination, meter: Meter | None) -> Notary:

@@ -22,14 +22,15 @@ from node.arrival.intake import Intake, Record
 from node.arrival.line import LineLimits
 from node.arrival.meter import Meter, NoMeter
 from node.arrival.negotiation import Negotiator
+from node.arrival.ports import PLAIN, TLS, Ports, open_ports
 from node.arrival.prescan import ScanLimits
+from node.arrival.slots import Slots
 from node.arrival.spool import Spool
 from node.arrival.store_service import StoreService
-from node.arrival.waiting_room import Slots, WaitingRoom
+from node.arrival.waiting_room import WaitingRoom
 from node.audit import AuditTrail
 from node.commitment_desk import CommitmentDesk
 from node.config_listen import ListenSettings, ListenTlsSettings
-from node.errors import ConfigurationError
 from node.ledger_states import AnswerOutcome
 from node.tls import ReloadingContext, TlsFiles, listen_files, server_context
 
@@ -37,7 +38,6 @@ _log = logging.getLogger(__name__)
 
 _DRAIN_POLL_S = 0.02
 _LATE_S = 1.0
-_PLAIN, _TLS = "plain", "tls"
 
 
 class Listener:
@@ -49,6 +49,10 @@ class Listener:
         See :class:`~node.arrival.intake.Intake`.
     desk
         Takes what destinations answer about storage commitment.
+    ports
+        Already open, perhaps in other processes, too; by default they are opened at the start.
+    slots
+        Count for other processes, too; by default only for this listener.
     """
 
     def __init__(
@@ -64,6 +68,8 @@ class Listener:
         meter: Meter | None = None,
         birth_key: Callable[[bytes, bytes, str], str] = lambda *_: "",
         desk: CommitmentDesk | None = None,
+        ports: Ports | None = None,
+        slots: Slots | None = None,
     ) -> None:
         self._settings = settings
         self._meter: Meter = meter if meter is not None else NoMeter()
@@ -81,7 +87,8 @@ class Listener:
         self._limits = LineLimits(
             settings.max_pdu_bytes, settings.pdu_deadline_s, settings.idle_timeout_s
         )
-        self._slots = Slots(settings.max_associations)
+        self._ports = ports
+        self._slots = slots if slots is not None else Slots(settings.max_associations)
         self._associations: set[Association] = set()
         self._lock = threading.Lock()
         self._rooms: list[WaitingRoom] = []
@@ -93,12 +100,12 @@ class Listener:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the plain listener; the port is the real one when 0 was asked for."""
-        return self._address_of(_PLAIN)
+        return self._address_of(PLAIN)
 
     @property
     def tls_address(self) -> tuple[str, int]:
         """Host and port of the TLS listener."""
-        return self._address_of(_TLS)
+        return self._address_of(TLS)
 
     def start(self) -> None:
         """Listen; connections are accepted when this returns.
@@ -114,14 +121,8 @@ class Listener:
             self._tls = ReloadingContext(
                 listen_files(settings.tls), lambda files: _context(settings.tls, files), self._meter
             )
-        try:
-            if settings.plain:
-                self._open(_PLAIN, settings.port, None)
-            if settings.tls.enabled:
-                self._open(_TLS, settings.tls.port, self._tls)
-        except ConfigurationError:
-            self._close_rooms()
-            raise
+        for name, listening in (self._ports or open_ports(settings)).items():
+            self._open(name, listening)
 
     def refresh_tls(self, *, force: bool = False) -> None:
         """Use new TLS files for further connections, if the files have changed.
@@ -134,18 +135,14 @@ class Listener:
         if self._tls is not None:
             self._tls.refresh(force=force)
 
-    def _open(self, name: str, port: int, tls: ReloadingContext | None) -> None:
+    def _open(self, name: str, listening: socket.socket) -> None:
         settings = self._settings
-        try:
-            listening = _listen(settings.host, port)
-        except OSError as error:
-            raise ConfigurationError(
-                [f"listen: can't listen on {settings.host}:{port}: {error.strerror}"]
-            ) from error
         self._addresses[name] = address = listening.getsockname()[:2]
         room = WaitingRoom(
             listening,
-            Doorkeeper(self._admission, self._audit, address[1], tls),
+            Doorkeeper(
+                self._admission, self._audit, address[1], self._tls if name == TLS else None
+            ),
             self._slots,
             self._enter,
             self._meter,
@@ -218,11 +215,6 @@ class Listener:
 
 def _context(settings: ListenTlsSettings, files: TlsFiles) -> ssl.SSLContext:
     return server_context(files, require_client_certificate=settings.require_client_certificate)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=128)
 
 
 def _quieten_libraries() -> None:

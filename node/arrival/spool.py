@@ -165,13 +165,22 @@ class Spool:
         Free space that is kept for the ledger, results and delivery.
     max_object_bytes
         Largest instance that is taken.
+    part_prefix
+        Begins the names of our parts, where several processes share the folders.
     """
 
-    def __init__(self, data_dir: Path, reserve_bytes: int, max_object_bytes: int = 4 << 30) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        reserve_bytes: int,
+        max_object_bytes: int = 4 << 30,
+        part_prefix: str = "",
+    ) -> None:
         self._in = data_dir / "spool" / "in"
         self._obj = data_dir / "spool" / "obj"
         self._reserve_bytes = reserve_bytes
         self.max_object_bytes = max_object_bytes
+        self._part_prefix = part_prefix
         for folder in (self._in, *(self._obj / f"{first:02x}" for first in range(256))):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self._obj, self._obj.parent, data_dir):
@@ -186,7 +195,8 @@ class Spool:
             The disk is below its reserve.
         """
         self.check_reserve()
-        return PartFile(self, self._in / f"{secrets.token_hex(16)}.part", self.max_object_bytes)
+        name = f"{self._part_prefix}{secrets.token_hex(16)}.part"
+        return PartFile(self, self._in / name, self.max_object_bytes)
 
     def path_of(self, sha256: str) -> Path:
         """Where the blob of that digest is or would be.
@@ -250,10 +260,7 @@ class Spool:
         int
             How many were removed.
         """
-        removed = 0
-        for part in self._in.glob("*.part"):
-            part.unlink()
-            removed += 1
+        removed = self.sweep_parts()
         if is_known is None:
             return removed
         oldest = now() - older_than_s
@@ -264,6 +271,14 @@ class Spool:
             if not is_known(blob.stem):
                 blob.unlink()
                 removed += 1
+        return removed
+
+    def sweep_parts(self, prefix: str = "") -> int:
+        """Remove the parts of a process that is no more; returns how many."""
+        removed = 0
+        for part in self._in.glob(f"{prefix}*.part"):
+            part.unlink(missing_ok=True)
+            removed += 1
         return removed
 
 

@@ -15,12 +15,13 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Lock, Thread
+from threading import Thread
 
 from node.arrival.admission import SHORTEST_REQUEST_BYTES
 from node.arrival.connection import Connection
 from node.arrival.doorkeeper import Doorkeeper
 from node.arrival.meter import Meter
+from node.arrival.slots import Slots
 
 _HEADER = struct.Struct(">BxI")  # PS3.8 section 9.3.1: type, reserved, length
 _ASSOCIATE_RQ = 0x01
@@ -35,28 +36,6 @@ _ABORT = bytes.fromhex("07000000000400000202")
 _READ_BYTES = 1 << 16
 
 Enter = Callable[[Connection, tuple[str, int], bytes], None]
-
-
-class Slots:
-    """Counts associations; thread-safe."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._taken = 0
-        self._lock = Lock()
-
-    def take(self) -> bool:
-        """Take a slot; False when none is free."""
-        with self._lock:
-            if self._taken >= self._limit:
-                return False
-            self._taken += 1
-            return True
-
-    def give(self) -> None:
-        """Give a slot back."""
-        with self._lock:
-            self._taken -= 1
 
 
 @dataclass(eq=False, slots=True)
@@ -80,7 +59,7 @@ class WaitingRoom:
     Parameters
     ----------
     listening
-        Bound and listening; closed at :meth:`close`.
+        Bound and listening, perhaps by several processes; closed at :meth:`close`.
     doorkeeper
         Says what a connection speaks, and who may enter.
     slots
@@ -155,7 +134,12 @@ class WaitingRoom:
         return None
 
     def _accept(self) -> None:
-        for _ in range(_ACCEPTS_PER_ROUND):
+        for at in range(_ACCEPTS_PER_ROUND):
+            if deference_s := self._slots.deference_s():
+                if at:
+                    return
+                # Another process has less to do, and hears of this caller in the same moment.
+                time.sleep(deference_s)
             try:
                 sock, address = self._listening.accept()
             except BlockingIOError:
@@ -175,6 +159,7 @@ class WaitingRoom:
             self._make_room(address[0])
             visitor = _Visitor(connection, address[:2], time.monotonic() + self._deadline_s)
             self._visitors[visitor] = None
+            self._slots.came()
             self._selector.register(connection.sock, selectors.EVENT_READ, visitor)
 
     def _make_room(self, host: str) -> None:
@@ -261,6 +246,7 @@ class WaitingRoom:
 
     def _leave(self, visitor: _Visitor) -> None:
         del self._visitors[visitor]
+        self._slots.went()
         self._selector.unregister(visitor.connection.sock)
 
     def _send_away(self, visitor: _Visitor, reason: str, farewell: bytes = b"") -> None:

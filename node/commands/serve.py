@@ -11,15 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from node.arrival.c_store import Listener
+from node.arrival.door_clerk import DoorServices
+from node.arrival.door_orders import DoorPlan
+from node.arrival.doors import Doors
 from node.commands.check_config import read_settings
 from node.commands.check_tls import tls_problems, tls_warnings
 from node.commands.console import stderr
 from node.commands.operator import request_box
 from node.config import CStoreDestination, Destination, Settings
+from node.config_values import MIB
 from node.data_dir import DataDir
 from node.errors import CardionodeError, ConfigurationError
 from node.logs import logging_to, uid_hash
 from node.metrics import Metrics
+from node.results.uids import DERIVED_ROOT
 from node.runtime import Runtime
 from node.status_page.app import build_app
 from node.status_page.server import StatusServer
@@ -68,22 +73,13 @@ def _run(settings: Settings, data_dir: DataDir, signals: queue.SimpleQueue[int])
     box = request_box(data_dir)
     box.sweep()
     runtime.timers.every("requests", 0.5, lambda: box.answer_all(runtime.ledger))
-    listener = Listener(
-        settings.listen,
-        settings.node.ae_title,
-        runtime.spool,
-        runtime.record,
-        runtime.is_own,
-        runtime.patient_key,
-        meter=metrics,
-        birth_key=runtime.birth_key,
-        desk=runtime.commitment_desk,
-    )
+    listener = _listener(settings, runtime, metrics)
+    metrics.set_function("associations_active", lambda: listener.association_count)
     page: StatusServer | None = None
     runtime.start()
     try:
         listener.start()
-        page = _status_page(settings, runtime, metrics)
+        page = _status_page(settings, runtime, metrics, listener)
         stderr().print("ready")
         _wait_for_end(signals, listener)
     finally:
@@ -94,7 +90,37 @@ def _run(settings: Settings, data_dir: DataDir, signals: queue.SimpleQueue[int])
     return 0
 
 
-def _wait_for_end(signals: queue.SimpleQueue[int], listener: Listener) -> None:
+def _listener(settings: Settings, runtime: Runtime, metrics: Metrics) -> Listener | Doors:
+    """What takes instances: this process itself, or several others."""
+    if settings.listen.door_count == 1:
+        return Listener(
+            settings.listen,
+            settings.node.ae_title,
+            runtime.spool,
+            runtime.record,
+            runtime.is_own,
+            runtime.patient_key,
+            meter=metrics,
+            birth_key=runtime.birth_key,
+            desk=runtime.commitment_desk,
+        )
+    plan = DoorPlan(
+        listen=settings.listen,
+        ae_title=settings.node.ae_title,
+        data_dir=runtime.data_dir.path,
+        reserve_bytes=settings.node.disk_reserve_mb * MIB,
+        site_key=runtime.data_dir.site_key(),
+        derived_root=DERIVED_ROOT,
+        log_level=settings.node.log_level,
+        switch_interval_s=_SWITCH_S,
+    )
+    services = DoorServices(
+        runtime.record_all, runtime.ledger.find_own_object, runtime.take_answer, metrics
+    )
+    return Doors(plan, runtime.spool, services)
+
+
+def _wait_for_end(signals: queue.SimpleQueue[int], listener: Listener | Doors) -> None:
     """Wait for SIGTERM or SIGINT; meanwhile look for new TLS files now and then, and on SIGHUP."""
     number = None
     while number not in (signal.SIGTERM, signal.SIGINT):
@@ -105,7 +131,9 @@ def _wait_for_end(signals: queue.SimpleQueue[int], listener: Listener) -> None:
         listener.refresh_tls(force=number == signal.SIGHUP)
 
 
-def _status_page(settings: Settings, runtime: Runtime, metrics: Metrics) -> StatusServer | None:
+def _status_page(
+    settings: Settings, runtime: Runtime, metrics: Metrics, listener: Listener | Doors
+) -> StatusServer | None:
     if not settings.status_page.enabled:
         return None
     ledger = runtime.ledger
@@ -117,7 +145,7 @@ def _status_page(settings: Settings, runtime: Runtime, metrics: Metrics) -> Stat
         ledger=ledger,
         study_name=lambda uid: uid_hash(key, uid),
         destinations=[_label(destination) for destination in settings.destination],
-        checks=_checks(runtime),
+        checks=_checks(runtime, listener),
         clock=runtime.clock,
     )
     page = StatusServer(
@@ -140,7 +168,7 @@ def _label(destination: Destination) -> DestinationLabel:
     return DestinationLabel(destination.name, destination.kind, place)
 
 
-def _checks(runtime: Runtime) -> dict[str, Check]:
+def _checks(runtime: Runtime, listener: Listener | Doors) -> dict[str, Check]:
     """What must work for the node to be ready; each says what is wrong, or nothing."""
 
     def failing(check: Callable[[], object]) -> Check:
@@ -153,7 +181,8 @@ def _checks(runtime: Runtime) -> dict[str, Check]:
 
         return ask
 
-    return {
+    doors: dict[str, Check] = {"doors": listener.problem} if isinstance(listener, Doors) else {}
+    return doors | {
         "ledger": failing(runtime.ledger.check_writable),
         "spool": failing(runtime.spool.check_writable),
         "networks": runtime.inference_problem,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 
-_ROOT = "2.25."
+DERIVED_ROOT = "2.25."
 _NAMESPACE = uuid.UUID("6a1f0d52-7c3e-5b84-9e27-c0a5d1e0ca4d")
 
 
@@ -33,9 +33,9 @@ def derive_uid(*parts: str) -> str:
     if not parts:
         raise ValueError("a derived UID needs at least one part")
     # JSON keeps ("ab", "c") and ("a", "bc") apart
-    return f"{_ROOT}{uuid.uuid5(_NAMESPACE, json.dumps(parts)).int}"
+    return f"{DERIVED_ROOT}{uuid.uuid5(_NAMESPACE, json.dumps(parts)).int}"
 
 
 def is_derived(uid: str) -> bool:
     """Whether a UID may be one of ours; others use the same root, too."""
-    return uid.startswith(_ROOT)
+    return uid.startswith(DERIVED_ROOT)

@@ -13,7 +13,8 @@ import pytest
 from node.arrival.admission import Admission
 from node.arrival.doorkeeper import Doorkeeper
 from node.arrival.meter import NoMeter
-from node.arrival.waiting_room import MAX_REQUEST_BYTES, Slots, WaitingRoom
+from node.arrival.slots import Slots
+from node.arrival.waiting_room import MAX_REQUEST_BYTES, WaitingRoom
 from node.audit import AuditTrail
 from node.config_listen import ListenSettings
 from tests.dicom_wire import (
