@@ -41,8 +41,9 @@ def main() -> int:
     # They were held back while this process could not yet ignore them.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
     try:
+        # From the process that started this one; the line, which goes both ways, knows only data.
         orders: DoorOrders = pickle.load(sys.stdin.buffer)
-    except EOFError:  # The control process died before it could say.
+    except (EOFError, pickle.UnpicklingError):  # The control process died before it had said all.
         return 1
     sys.setswitchinterval(orders.plan.switch_interval_s)
     with logging_to(orders.plan.site_key, orders.plan.log_level):

@@ -6,6 +6,7 @@ so that associations do not wait for each other's, nor for what the control proc
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -144,7 +145,8 @@ class Doors:
     def _place(self, number: int, board: Board) -> DoorPlace:
         def clear(door: DoorProcess) -> None:
             board.write(number, 0, 0)
-            self._spool.sweep_parts(door.part_prefix)
+            with contextlib.suppress(OSError):  # Else the next start's sweep takes them.
+                self._spool.sweep_parts(door.part_prefix)
 
         return DoorPlace(
             f"door-{number}",

@@ -132,6 +132,7 @@ def _show_settings(console: Console, path: Path, settings: Settings) -> None:
     served = f"http://{page.host}:{page.port}" if page.enabled else "off"
     rows = [
         ("listens as", f"{settings.node.ae_title} on {_doors(listen)}"),
+        ("listener processes", listen.door_count),
         ("takes from", ", ".join(_senders(listen)) or "anyone"),
         ("keeps data in", settings.node.data_dir),
         ("device", settings.node.device),

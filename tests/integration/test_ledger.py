@@ -620,6 +620,26 @@ def test_a_damaged_page_is_refused(path: Path) -> None:
         Ledger.open(path)
 
 
+def test_a_batch_of_arrivals_has_an_outcome_for_each(ledger: Ledger) -> None:
+    lacking = replace(arrival(2), modality=None)  # type: ignore[arg-type]
+    batch = [arrival(1), lacking, arrival(1), arrival(3), arrival(3, content="other")]
+    stored, refused, *others = ledger.record_arrivals([(each, None) for each in batch])
+    assert stored is ArrivalOutcome.STORED
+    assert isinstance(refused, LedgerWriteError)
+    assert others == [ArrivalOutcome.DUPLICATE, ArrivalOutcome.STORED, ArrivalOutcome.CONFLICT]
+    assert ledger.record_arrivals([]) == []
+    many = [(arrival(number), "damaged") for number in range(10, 310)]
+    assert set(ledger.record_arrivals(many)) == {ArrivalOutcome.STORED}
+    assert ledger.counts()["instances"]["quarantined"] == 301
+
+
+def test_a_closed_ledger_refuses_each_of_a_batch(path: Path) -> None:
+    ledger = Ledger.open(path)
+    ledger.close()
+    outcomes = ledger.record_arrivals([(arrival(number), None) for number in range(3)])
+    assert [type(each) for each in outcomes] == [LedgerWriteError] * 3
+
+
 def test_one_bad_change_does_not_harm_its_neighbours(ledger: Ledger) -> None:
     gate = threading.Event()
     with ThreadPoolExecutor(4) as callers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
@@ -18,7 +18,7 @@ from node.config import (
     load_settings,
     parse_settings,
 )
-from node.config_listen import ListenTlsSettings, SenderSettings
+from node.config_listen import ListenSettings, ListenTlsSettings, SenderSettings
 from node.errors import ConfigurationError
 
 EXAMPLE = Path("deploy/node.toml")
@@ -126,6 +126,10 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
         ("[node]\nworkers = 1.5\n", "node.workers: 1.5 is not allowed: a whole number"),
         ('[listen]\nport = "104"\n', 'listen.port: "104" is not allowed: a whole number'),
         ("[listen]\ncalling_ae_titles = [1]\n", "listen.calling_ae_titles.0: 1 is not allowed"),
+        ("[listen]\nprocesses = 0\n", "listen.processes: 0 is not allowed: auto, or 1 to 32"),
+        ("[listen]\nprocesses = 33\n", "listen.processes: 33 is not allowed: auto, or 1 to 32"),
+        ("[listen]\nprocesses = true\n", "listen.processes: true is not allowed: auto, or 1"),
+        ('[listen]\nprocesses = "two"\n', 'listen.processes: "two" is not allowed: auto, or 1'),
         ("[grouping]\nquiet_s = 0\n", "grouping.quiet_s: 0 is not allowed: more than 0"),
         ("[grouping]\nquiet_s = nan\n", "grouping.quiet_s: nan is not allowed: more than 0"),
         ("[findings]\nenabled = 3\n", 'findings.enabled: 3 is not allowed: "all" or a list'),
@@ -145,6 +149,17 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
 def test_problem(tmp_path: Path, text: str, problem: str) -> None:
     (found,) = _problems(tmp_path, text)
     assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("processes", "cores", "doors"),
+    [("auto", 1, 1), ("auto", 3, 1), ("auto", 4, 2), ("auto", 7, 3), ("auto", 64, 4), (5, 1, 5)],
+)
+def test_as_many_listen_as_the_machine_can_use(
+    processes: Literal["auto"] | int, cores: int, doors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    assert ListenSettings(processes=processes).door_count == doors
 
 
 TLS = "[listen.tls]\nenabled = true\n"
