@@ -99,8 +99,7 @@ class Ledger:
     def close(self) -> None:
         """Finish the changes that wait, then close; closing twice is harmless."""
         if self._writer is None or self._writer.rest():
-            # Readers first, so that the writer is the last and leaves no WAL behind.
-            self._readers.dispose()
+            self._readers.dispose()  # First, so that the writer leaves no log behind.
         if self._writer is not None:
             self._writer.close()
         self._readers.dispose()
