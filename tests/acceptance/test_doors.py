@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -13,9 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pynetdicom import AE
 
-from tests.dicom_wire import CT_IMAGE, IMPLICIT_LE
+from tests.dicom_wire import (
+    ASSOCIATE_AC,
+    COMMAND_END,
+    CT_IMAGE,
+    DATASET_END,
+    IMPLICIT_LE,
+    P_DATA,
+    associate_rq,
+    dataset,
+    p_data,
+    read_pdu,
+    status_of,
+    store_command,
+)
 from tests.node_process import NodeProcess, free_port, is_running, wait_until
 from tests.running_listener import send, small_ds
 
@@ -76,18 +89,26 @@ class Machine(threading.Thread):
         self.acknowledged: list[str] = []
 
     def run(self) -> None:
-        ae = AE(ae_title="ECHO1")
-        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10.0
-        ae.add_requested_context(CT_IMAGE, IMPLICIT_LE)
         while not self._stopping.is_set():
-            assoc = ae.associate("127.0.0.1", self._port)
-            while assoc.is_established and not self._stopping.is_set():
-                ds = small_ds(f"{self._root}.{len(self.acknowledged)}")
-                status = assoc.send_c_store(ds)
-                if status.get("Status") == 0x0000:
-                    self.acknowledged.append(str(ds.SOPInstanceUID))
-            if assoc.is_established:
-                assoc.release()
+            # The door may be killed at any step of this.
+            with contextlib.suppress(OSError), self._connected() as sock:
+                sock.sendall(associate_rq([(1, CT_IMAGE, [IMPLICIT_LE])]))
+                if read_pdu(sock)[0] == ASSOCIATE_AC:
+                    while not self._stopping.is_set():
+                        self._send(sock)
+
+    def _connected(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._port), timeout=10.0)
+
+    def _send(self, sock: socket.socket) -> None:
+        uid = f"{self._root}.{len(self.acknowledged)}"
+        sock.sendall(
+            p_data(1, COMMAND_END, store_command(CT_IMAGE.encode(), uid.encode()))
+            + p_data(1, DATASET_END, dataset(CT_IMAGE, uid))
+        )
+        kind, body = read_pdu(sock)
+        if kind == P_DATA and status_of(body) == 0x0000:
+            self.acknowledged.append(uid)
 
     def end(self) -> None:
         self._stopping.set()
