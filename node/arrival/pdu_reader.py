@@ -57,6 +57,7 @@ class PduReader:
         self._buffer = bytearray(_SMALL_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._begin = self._end = 0
+        self._usual_bytes = len(self._buffer)
 
     @property
     def has_begun(self) -> bool:
@@ -64,12 +65,18 @@ class PduReader:
         return self._end > self._begin
 
     def room(self) -> memoryview:
-        """Where to receive; at least one byte. Packets from before are no longer valid."""
+        """Where to receive; at least one byte. Packets from before are no longer valid.
+
+        Amid a packet there is room for its rest only, and after a long one for another such: what
+        is received beyond a packet has to be moved to the front.
+        """
         left = self._end - self._begin
         if self._begin and left:
             self._view[:left] = self._view[self._begin : self._end]
         self._begin, self._end = 0, left
-        return self._view[left:]
+        if left >= _HEADER.size:
+            return self._view[left : _HEADER.size + _HEADER.unpack_from(self._buffer)[1]]
+        return self._view[left : self._usual_bytes]
 
     def add(self, count: int) -> None:
         """Tell that bytes were received into :meth:`room`."""
@@ -95,6 +102,7 @@ class PduReader:
             return None
         body = self._view[self._begin + _HEADER.size : self._begin + whole]
         self._begin += whole
+        self._usual_bytes = whole if 2 * whole > len(self._buffer) else len(self._buffer)
         return Pdu(kind, body)
 
     def _check(self, kind: int, length: int) -> None:
@@ -111,6 +119,7 @@ class PduReader:
         grown[:left] = self._view[self._begin : self._end]
         self._buffer, self._view = grown, memoryview(grown)
         self._begin, self._end = 0, left
+        self._usual_bytes = len(grown)
 
 
 def fragments(body: memoryview) -> list[Fragment]:

@@ -138,7 +138,20 @@ def test_the_buffer_is_small_until_a_large_packet_comes() -> None:
     assert len(reader.room()) == 16 << 10
     large = p_data(1, DATASET, b"x" * 131_066)
     assert read([large], reader) == [(P_DATA, large[6:])]
+    assert len(reader.room()) == len(large)  # for another such, and nothing that has to be moved
+    small = p_data(1, COMMAND, COMMAND_SET)
+    assert read([small], reader) == [(P_DATA, small[6:])]
     assert len(reader.room()) == 131_072 + 12 + (64 << 10)
+
+
+def test_amid_a_packet_there_is_room_for_its_rest_only() -> None:
+    reader = PduReader(131_072)
+    large = p_data(1, DATASET, b"x" * 60_000)
+    assert read([large[:6]], reader) == []
+    assert len(reader.room()) == len(large) - 6
+    assert read([large[6:1000]], reader) == []
+    assert len(reader.room()) == len(large) - 1000
+    assert read([large[1000:]], reader) == [(P_DATA, large[6:])]
 
 
 @pytest.mark.parametrize("most_bytes", [0, 7, 20, 128, 16_384])
