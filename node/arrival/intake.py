@@ -117,24 +117,26 @@ class Intake:
         StorageFullError
             The disk is full or below its reserve.
         """
-        with path.open("rb") as source:
-            head = read_head(source.read(MAX_HEAD_BYTES))
-            if not (is_uid(head.sop_class_uid) and is_uid(head.sop_instance_uid)):
-                raise BadObjectError("its file meta information names no instance")
-            request = StoreRequest(
-                head.sop_class_uid,
-                head.sop_instance_uid,
-                head.transfer_syntax_uid,
-                calling_ae_title,
-            )
-            part = self.begin(request)
-            try:
+        part: PartFile | None = None
+        try:
+            with path.open("rb") as source:
+                head = read_head(source.read(MAX_HEAD_BYTES))
+                if not (is_uid(head.sop_class_uid) and is_uid(head.sop_instance_uid)):
+                    raise BadObjectError("its file meta information names no instance")
+                request = StoreRequest(
+                    head.sop_class_uid,
+                    head.sop_instance_uid,
+                    head.transfer_syntax_uid,
+                    calling_ae_title,
+                )
+                part = self.begin(request)
                 source.seek(head.dataset_at)
                 while chunk := source.read(_CHUNK_BYTES):
                     part.write(chunk)
-            except (OSError, BadObjectError, StorageFullError):
+        except (OSError, BadObjectError, StorageFullError):  # Even closing the source may fail.
+            if part is not None:
                 part.discard()
-                raise
+            raise
         return self.take(part, request)
 
     def take(self, part: PartFile, request: StoreRequest) -> StoreStatus:

@@ -44,7 +44,7 @@ def test_what_a_receiver_loses_or_changes_is_found(tmp_path: Path, instances: li
         )
     finally:
         station.end()
-    assert not station.folder.exists()
+    assert sum(p.stat().st_size for p in station.folder.rglob("*") if p.is_file()) == 0
 
 
 def test_the_sink_takes_everything_and_keeps_nothing(tmp_path: Path, instances: list[Sent]) -> None:

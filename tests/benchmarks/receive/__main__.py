@@ -58,8 +58,10 @@ def _chosen(only: Sequence[str], known: Sequence[Receiver]) -> tuple[list[Receiv
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1)] = 5,
-    quick: Annotated[bool, typer.Option(help="Two rounds of fewer instances.")] = False,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Five when left out, two of quick ones.")
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="Fewer instances.")] = False,
     only: Annotated[
         list[str] | None, typer.Option(help="Receivers or corpora; may be repeated.")
     ] = None,
@@ -75,7 +77,8 @@ def main(
     """Measure objects per second, CPU and memory of receivers, with 1 and 4 senders."""
     # Ended from outside, it must leave no receiver behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    size, rounds = (QUICK, min(rounds, 2)) if quick else (FULL, rounds)
+    size = QUICK if quick else FULL
+    rounds = rounds or (2 if quick else 5)
     console = stdout()
     with ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="receive-")))
