@@ -261,13 +261,14 @@ class Writer:
         try:
             with self._connection.begin():
                 answers = [self._run(request.change) for request in batch]
+            has_log = self._log.exists()
         except (DBAPIError, sqlite3.Error) as error:
             _refuse(batch, *self._judge(error))
         except Exception as error:  # noqa: BLE001  the others' edge: no caller may wait for ever
             self._broken = f"The ledger's writer failed ({type(error).__name__})."
             _refuse(batch, LedgerWriteError, self._broken)
         else:
-            if not self._log.exists():
+            if not has_log:
                 self._broken = self._log_lost = _LOG_LOST
                 _log.critical("the ledger's write-ahead log was deleted; changes are refused")
                 _refuse(batch, LedgerWriteError, self._broken)
