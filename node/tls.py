@@ -6,13 +6,14 @@ recommends, and both sides known by their certificates.
 
 from __future__ import annotations
 
+import errno
 import logging
 import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from node.config import CStoreDestination
 from node.config_listen import ListenTlsSettings
@@ -79,6 +80,28 @@ class Counts(Protocol):
         """Add to a counter."""
 
 
+class AcceptedSocket(ssl.SSLSocket):
+    """One that gives its descriptor back at once when the peer has gone before TLS begins.
+
+    ``wrap_socket`` takes a socket without a peer for one that is yet to be connected, and where a
+    reset has arrived it leaves the descriptor to the garbage collector.
+    """
+
+    def getpeername(self) -> Any:
+        """Who is there.
+
+        Raises
+        ------
+        ConnectionResetError
+            Nobody is any more; the socket is closed.
+        """
+        try:
+            return super().getpeername()
+        except OSError as error:
+            self.close()
+            raise ConnectionResetError(errno.ECONNRESET, "the peer has gone") from error
+
+
 def server_context(files: TlsFiles, *, require_client_certificate: bool) -> ssl.SSLContext:
     """A context for accepting connections.
 
@@ -88,6 +111,7 @@ def server_context(files: TlsFiles, *, require_client_certificate: bool) -> ssl.
         With every problem of the files.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslsocket_class = AcceptedSocket
     _harden(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     # A resumed session would be admitted on a certificate that is not looked at again.

@@ -116,12 +116,22 @@ class TlsConnection(Connection):
     """A connection under TLS, server side.
 
     One thread at a time may use it, but for ``cut`` and ``hear_no_more``.
+
+    Parameters
+    ----------
+    sock
+        Connected; belongs to this object from now on, and is closed when the peer has gone.
+    context
+        Of :func:`node.tls.server_context`.
+
+    Raises
+    ------
+    OSError
+        The peer has gone already.
     """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         sock.setblocking(False)
-        # Fails when the peer has gone; wrap_socket would do so, too, but forget to close.
-        sock.getpeername()
         secure = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         super().__init__(secure)
         self._secure = secure

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import socket
 import ssl
+import struct
 from pathlib import Path
 
 import pytest
 
+from node.arrival.connection import TlsConnection
 from node.certificate import Role, certificate_warning
 from node.errors import ConfigurationError
 from node.tls import SUITES, ReloadingContext, TlsFiles, client_context, server_context
@@ -137,3 +141,23 @@ def test_what_is_wrong_with_a_certificate(
     extensions = f"extendedKeyUsage={usage}" if usage else ""
     own = authority.issue("node", days=days, extensions=extensions)
     assert certificate_warning(own.certificate, own.key, role) == warning
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01"])
+def test_a_peer_that_has_gone_before_tls_begins_leaves_no_descriptor(
+    files: TlsFiles, sent: bytes
+) -> None:
+    context = make(files)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        peer = socket.create_connection(listening.getsockname())
+        accepted, _ = listening.accept()
+        peer.sendall(sent)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        descriptor = accepted.fileno()
+        # The error is kept, and with it whatever the failed call had in hand.
+        with pytest.raises(ConnectionResetError) as caught:
+            TlsConnection(accepted, context)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+        assert caught.value.errno == errno.ECONNRESET
