@@ -23,7 +23,7 @@ from node.errors import (
     PermanentError,
     TransientError,
 )
-from node.findings.base import Finding, Networks, Observation, Subject
+from node.findings.base import Finding, Missed, Networks, Observation, Subject
 from node.findings.unusual import OUTSIDE, unusual_in
 from node.installed import Installed
 from node.ledger_records import (
@@ -74,7 +74,9 @@ class Pipeline:
     Attributes
     ----------
     findings
-        Those that are enabled, in order.
+        Those that are enabled and those that they need, in order.
+    unreported
+        Names of the latter: what they see is for other findings only.
     installed
         The cards of the findings' networks. A finding without all of them is said to be not
         analysed.
@@ -94,6 +96,7 @@ class Pipeline:
     store: ResultStore
     node_version: str
     device_uid: str
+    unreported: frozenset[str] = frozenset()
     with_captures: bool = True
     single_modality: bool = False
 
@@ -119,7 +122,7 @@ class Pipeline:
         if routes.kind is None or examined.decoded is None:
             return Analysis((_not_for_us(routes.reason or "nothing to decode"),))
         takers = [finding for finding in self.findings if routes.kind in finding.kinds]
-        if not takers:
+        if all(finding.name in self.unreported for finding in takers):
             return Analysis((_not_for_us(no_taker(routes.kind)),))
         subject = Subject(reference_to(instance), routes.kind, examined.decoded.input)
         networks = AskedOnce(self.networks)
@@ -127,6 +130,11 @@ class Pipeline:
         captures: list[StoredObject] = []
         for finding in takers:
             outcome, observation = self._read(finding, subject, networks, examined.notes)
+            if observation is None:
+                applies = outcome.state != "not_applicable"
+                subject.missed[finding.name] = Missed(applies, outcome.reason)
+            if finding.name in self.unreported:
+                continue
             if observation is not None and self.with_captures:
                 try:
                     drawn = self._capture(finding, subject, networks, observation, instance)
@@ -160,6 +168,8 @@ class Pipeline:
             if o.finding == ANY_FINDING and o.state == "failed"
         ]
         for finding in self.findings:
+            if finding.name in self.unreported:
+                continue
             own = [(row, o) for row, o in outcomes if o.finding == finding.name]
             said = telling(finding, own, captures, partners)
             problem = self.installed.problem_of(finding)

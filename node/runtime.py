@@ -22,7 +22,7 @@ from node.config import CStoreDestination, Destination, Settings
 from node.data_dir import DataDir
 from node.decode.pool import DecodePool
 from node.errors import CardionodeError
-from node.findings import FINDINGS
+from node.findings import findings_for
 from node.findings.base import Finding
 from node.inference.executor import LocalExecutor
 from node.inference.messages import HostSettings
@@ -87,9 +87,8 @@ class Runtime:
             self.spool, self.record, self.is_own, self.patient_key, meter=meter,
             birth_key=self.birth_key,
         )  # fmt: skip
-        self.executor = LocalExecutor(
-            HostSettings(settings.node.device, networks=_networks_of(_wanted(settings)))
-        )
+        hosted = _networks_of(findings_for(settings.findings.wants))
+        self.executor = LocalExecutor(HostSettings(settings.node.device, networks=hosted))
         decode = settings.decode
         self.decoder = DecodePool(
             decode.children, decode.memory_mb, decode.timeout_s, decode.max_decoded_mb,
@@ -269,9 +268,10 @@ def build_pipeline(
     store: ResultStore,
 ) -> Pipeline:
     """Put the stages together; a finding without its weights is no reason not to start."""
-    findings = _wanted(settings)
+    findings = findings_for(settings.findings.wants)
     return Pipeline(
         findings=findings,
+        unreported=frozenset(f.name for f in findings if not settings.findings.wants(f.name)),
         installed=look_for_weights(findings),
         decoder=decoder,
         networks=executor,
@@ -282,10 +282,6 @@ def build_pipeline(
         with_captures=settings.findings.captures == "all",
         single_modality=settings.pairing.single_modality,
     )
-
-
-def _wanted(settings: Settings) -> list[Finding]:
-    return [finding for finding in FINDINGS if settings.findings.wants(finding.name)]
 
 
 def _networks_of(findings: Sequence[Finding]) -> tuple[str, ...]:

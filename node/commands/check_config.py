@@ -67,13 +67,13 @@ def show_problems(console: Console, path: Path | None, problems: list[str]) -> N
 
 
 def weights_problems(settings: Settings) -> list[str]:
-    """Say of each enabled finding whose weights are not in place what is wrong with them."""
-    from node.findings import FINDINGS
+    """Say of each finding that will be asked, but lacks its weights, what is wrong with them."""
+    from node.findings import findings_for
     from node.installed import look_for_weights
 
-    wanted = [finding for finding in FINDINGS if settings.findings.wants(finding.name)]
-    installed = look_for_weights(wanted)
-    told = [(finding.name, installed.problem_of(finding)) for finding in wanted]
+    asked = findings_for(settings.findings.wants)
+    installed = look_for_weights(asked)
+    told = [(finding.name, installed.problem_of(finding)) for finding in asked]
     return [f"{name} will not be analysed: {problem}" for name, problem in told if problem]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from node.findings.aortic_stenosis import AorticStenosis
 from node.findings.base import Finding
 from node.findings.echo_view import EchoView
@@ -18,3 +20,12 @@ FINDINGS: tuple[Finding, ...] = (
     SeptalFlash(),
     StenosisScreening(),
 )
+
+
+def findings_for(wants: Callable[[str], bool]) -> tuple[Finding, ...]:
+    """Choose what is wanted by name, and what only they need, in order."""
+    wanted = {finding.name for finding in FINDINGS if wants(finding.name)}
+    for finding in reversed(FINDINGS):  # What is needed stands before what needs it.
+        if finding.name in wanted:
+            wanted.update(finding.needs)
+    return tuple(finding for finding in FINDINGS if finding.name in wanted)

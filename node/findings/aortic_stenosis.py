@@ -16,11 +16,11 @@ from models.preprocess import SIZE
 from models.probability import Platt, percent_value, percent_words
 from models.valve_phase import ejecting_by_r_peaks
 from models.view_priority import ViewPriority
-from node.errors import NotAnalysableError, NotApplicableError
 from node.facts import Kind
 from node.findings.base import Arrays, Explanation, Networks, Observation, Subject
 from node.findings.echo_view import VIEWS, outline_of
 from node.findings.unusual import unusual_in, unusual_of
+from node.findings.view import required_view
 from node.results import codes
 from node.results.primitives import (
     PERCENT,
@@ -57,6 +57,7 @@ class AorticStenosis:
     name = "aortic_stenosis"
     title = "Aortic stenosis"
     networks: tuple[str, ...] = ("rsmas_net",)
+    needs: tuple[str, ...] = ("echo_view",)
     kinds: frozenset[Kind] = frozenset({"clip", "still"})
     series_number = 9030
 
@@ -72,7 +73,7 @@ class AorticStenosis:
         NotAnalysableError
             The view is uncertain.
         """
-        seen = _view_of(subject)
+        seen = required_view(subject, _STANDARD, f"not one of {', '.join(_STANDARD)}")
         card = cards[self.networks[0]]
         frames = subject.reduced
         chosen, timing = _frames_to_ask(subject)
@@ -196,20 +197,6 @@ def _reduced_mask(subject: Subject) -> npt.NDArray[np.bool_]:
     valid = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
     mask = subject.sector.mask[np.clip(y, 0, rows - 1), np.clip(x, 0, columns - 1)]
     return np.asarray(valid & mask)
-
-
-def _view_of(subject: Subject) -> Observation:
-    """What echo_view said, if it is a certain standard view."""
-    seen = subject.earlier.get("echo_view")
-    if seen is None:
-        raise NotApplicableError("the view is not known")
-    if seen["view"] not in _STANDARD:
-        raise NotApplicableError(f"view {seen['view']}: not one of {', '.join(_STANDARD)}")
-    if not seen["certain"]:
-        raise NotAnalysableError(
-            f"view uncertain: {seen['view']} {percent_words(seen['probability'])}"
-        )
-    return seen
 
 
 def _frames_to_ask(subject: Subject) -> tuple[npt.NDArray[np.int64], str]:

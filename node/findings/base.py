@@ -41,6 +41,22 @@ class Networks(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Missed:
+    """Why a finding made no observation.
+
+    Attributes
+    ----------
+    applies
+        Whether there would be something to find; else the instance is none of its business.
+    reason
+        For people.
+    """
+
+    applies: bool
+    reason: str
+
+
 @dataclass
 class Subject:
     """One decoded instance on its way through the findings.
@@ -55,6 +71,8 @@ class Subject:
         What it was decoded to.
     earlier
         Observations of the findings that ran before, by their names.
+    missed
+        Why others of them have none, by their names.
     answers
         What networks said that several findings ask, by the networks' names.
     """
@@ -63,6 +81,7 @@ class Subject:
     kind: Kind
     input: TypedInput
     earlier: dict[str, Observation] = field(default_factory=dict)
+    missed: dict[str, Missed] = field(default_factory=dict)
     answers: dict[str, Arrays] = field(default_factory=dict)
 
     @cached_property
@@ -196,6 +215,9 @@ class Finding(Protocol):
         In snake_case, and for people.
     networks
         Names of its weights; the first is the network that decides, and names the result.
+    needs
+        Names of the findings whose observations it reads. They come before it, and are asked even
+        where they are not enabled.
     kinds
         Inputs it takes.
     series_number
@@ -205,6 +227,7 @@ class Finding(Protocol):
     name: str
     title: str
     networks: tuple[str, ...]
+    needs: tuple[str, ...]
     kinds: frozenset[Kind]
     series_number: int
 

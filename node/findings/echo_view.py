@@ -46,6 +46,7 @@ class EchoView:
     name = "echo_view"
     title = "Echo view"
     networks: tuple[str, ...] = ("view_net",)
+    needs: tuple[str, ...] = ()
     kinds: frozenset[Kind] = frozenset({"clip", "still"})
     series_number = 9010
 

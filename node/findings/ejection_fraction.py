@@ -12,7 +12,6 @@ from models.cards import Card
 from models.heart_phase import end_diastole, end_systole
 from models.heatmap import merge_windows, normalise, window_indices
 from models.inputs import Clip
-from models.probability import percent_words
 from models.volumes import disc_sum_ejection_fraction
 from node.errors import NotAnalysableError, NotApplicableError
 from node.facts import Kind
@@ -20,6 +19,7 @@ from node.findings.base import Explanation, Networks, Observation, Subject
 from node.findings.echo_view import VIEWS
 from node.findings.unusual import most_unusual, unusual_in, unusual_of
 from node.findings.ventricle import ECHO_E3NET, stacked, ventricle_of
+from node.findings.view import required_view
 from node.results import codes
 from node.results.primitives import (
     PERCENT,
@@ -41,6 +41,7 @@ class EjectionFraction:
     name = "ejection_fraction"
     title = "Left ventricular ejection fraction"
     networks: tuple[str, ...] = (ECHO_E3NET,)
+    needs: tuple[str, ...] = ("echo_view",)
     kinds: frozenset[Kind] = frozenset({"clip"})
     series_number = 9020
 
@@ -58,17 +59,9 @@ class EjectionFraction:
             answers (its own, and the disc sum of its borders) contradict each other.
         """
         clip = subject.input
-        seen = subject.earlier.get("echo_view")
         if not isinstance(clip, Clip):
             raise NotApplicableError("an ejection fraction needs a moving image")
-        if seen is None:
-            raise NotApplicableError("the view is not known")
-        if seen["view"] not in _APICAL:
-            raise NotApplicableError(f"view {seen['view']}: not apical")
-        if not seen["certain"]:
-            raise NotAnalysableError(
-                f"view uncertain: {seen['view']} {percent_words(seen['probability'])}"
-            )
+        seen = required_view(subject, _APICAL, "not apical")
         _require_heart_beat(clip)
         result = ventricle_of(subject, networks)
         frames = subject.reduced

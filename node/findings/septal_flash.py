@@ -36,6 +36,7 @@ from node.findings.echo_view import VIEWS
 from node.findings.septal_flash_picture import FlashPicture, draw_flash
 from node.findings.unusual import most_unusual, unusual_in, unusual_of
 from node.findings.ventricle import ECHO_E3NET, ventricle_of
+from node.findings.view import required_view
 from node.results import codes
 from node.results.primitives import (
     PERCENT,
@@ -60,6 +61,7 @@ class SeptalFlash:
     name = "septal_flash"
     title = "Septal flash"
     networks: tuple[str, ...] = (SEPTAL_FLASH, ECHO_E3NET)
+    needs: tuple[str, ...] = ("echo_view",)
     kinds: frozenset[Kind] = frozenset({"clip"})
     series_number = 9050
 
@@ -199,15 +201,10 @@ class SeptalFlash:
 
 def _four_chamber_clip(subject: Subject) -> tuple[Clip, float]:
     """The clip and its view's probability, when it is an apical four-chamber view for certain."""
-    clip, seen = subject.input, subject.earlier.get("echo_view")
+    clip = subject.input
     if not isinstance(clip, Clip):
         raise NotApplicableError("septal flash needs a moving image")
-    if seen is None:
-        raise NotApplicableError("the view is not known")
-    if seen["view"] != "A4C":
-        raise NotApplicableError(f"view {seen['view']}: not apical four-chamber")
-    if not seen["certain"]:
-        raise NotAnalysableError(f"view uncertain: A4C {percent_words(seen['probability'])}")
+    seen = required_view(subject, ("A4C",), "not apical four-chamber")
     return clip, float(seen["probability"])
 
 

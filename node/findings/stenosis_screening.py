@@ -53,6 +53,7 @@ class StenosisScreening:
     name = "stenosis_screening"
     title = "Aortic stenosis screening, ECG and X-ray"
     networks: tuple[str, ...] = (_ECG, _XRAY)
+    needs: tuple[str, ...] = ()
     kinds: frozenset[Kind] = frozenset({"waveform", "radiograph"})
     roles: Mapping[Kind, Role] = {"waveform": Role.ECG, "radiograph": Role.XRAY}
     series_number = 9060

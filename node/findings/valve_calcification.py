@@ -19,6 +19,7 @@ from node.errors import NotAnalysableError, NotApplicableError
 from node.facts import Kind
 from node.findings.base import Explanation, Networks, Observation, Subject
 from node.findings.unusual import most_unusual, unusual_in, unusual_of
+from node.findings.view import required_view
 from node.results import codes
 from node.results.primitives import (
     PERCENT,
@@ -77,6 +78,7 @@ class ValveCalcification:
     name = "valve_calcification"
     title = "Aortic valve calcification"
     networks: tuple[str, ...] = (_CLASSIFIER, _DETECTOR)
+    needs: tuple[str, ...] = ("echo_view",)
     kinds: frozenset[Kind] = frozenset({"clip", "still"})
     series_number = 9040
 
@@ -92,7 +94,7 @@ class ValveCalcification:
         NotAnalysableError
             The view is uncertain, or something looks like the valve, but not surely so.
         """
-        _require_short_axis(subject)
+        required_view(subject, (_VIEW,), "not a parasternal short axis")
         located, timing = _locate(subject, networks, cards[_DETECTOR])
         result = networks.run(_CLASSIFIER, "classify", {"crops": located.crops})
         logits = np.asarray(result["logits"], dtype=np.float64)
@@ -167,16 +169,6 @@ class ValveCalcification:
             for number, item in enumerate(observations, start=1)
         ]
         return (answer, *each)
-
-
-def _require_short_axis(subject: Subject) -> None:
-    seen = subject.earlier.get("echo_view")
-    if seen is None:
-        raise NotApplicableError("the view is not known")
-    if seen["view"] != _VIEW:
-        raise NotApplicableError(f"view {seen['view']}: not a parasternal short axis")
-    if not seen["certain"]:
-        raise NotAnalysableError(f"view uncertain: {_VIEW} {percent_words(seen['probability'])}")
 
 
 def _locate(subject: Subject, networks: Networks, card: Card) -> tuple[_Located, str]:

@@ -12,7 +12,7 @@ from tests.dicom_tools import storescu
 from tests.node_process import ROOT, NodeProcess, free_port, run_cardionode, wait_until
 from tests.orthanc import Orthanc
 
-INSTANCE = ROOT / "sample_dicom" / "echo_a4c_sonosite_30f_small.dcm"
+INSTANCE = ROOT / "sample_dicom" / "phantom" / "plax.dcm"
 _WORK_S = 300.0
 #: Time to lose an instance between its arrival and the question.
 _WAIT_S = 15.0
@@ -31,7 +31,7 @@ def node(tmp_path: Path, pacs: Orthanc) -> Iterator[NodeProcess]:
     process = NodeProcess(
         tmp_path,
         pacs.dicom_port,
-        {"grouping": {"quiet_s": 2.0}, "findings": {"enabled": ["echo_view"]}},
+        {"grouping": {"quiet_s": 2.0}, "findings": {"enabled": ["aortic_stenosis"]}},
         destination={
             "commitment": True,
             "commitment_wait_s": _WAIT_S,
@@ -53,6 +53,8 @@ def test_results_are_committed_and_a_lost_one_is_sent_again(
     storescu(node.port, "CARDIONODE", INSTANCE)
     wait_until(lambda: node.is_idle() and node.counts()["deliveries"]["sent"] > 0, _WORK_S, "sent")
     (study,) = node.studies()
+    # The view that it needs is found out, too, and stays unsaid.
+    assert {each.object.finding for each in study.deliveries} == {"aortic_stenosis"}
     uids = [each.object.sop_instance_uid for each in study.deliveries]
     assert node.counts()["deliveries"]["committed"] == 0
     pacs.delete(uids[0])

@@ -71,6 +71,7 @@ class SmallFinding:
     name, title, series_number = "small", "Small finding", 9010
     kinds: frozenset[Kind] = frozenset({"clip"})
     networks: tuple[str, ...] = ("net",)
+    needs: tuple[str, ...] = ()
 
     def analyse(
         self, subject: Subject, networks: Networks, cards: Mapping[str, Card]

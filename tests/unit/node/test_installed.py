@@ -61,5 +61,12 @@ def test_the_operator_is_told_of_enabled_findings_only(monkeypatch: pytest.Monke
     monkeypatch.setattr("node.findings.FINDINGS", (*FINDINGS[:1], broken))
     told = weights_problems(Settings())
     assert told == ["broken will not be analysed: no readable card lost.json"]
+    broken.needs = ("echo_view",)
+    monkeypatch.setattr(EchoView, "networks", ("view_lost",))
+    alone = Settings.model_validate({"findings": {"enabled": ["broken"]}})
+    assert weights_problems(alone)[0] == (
+        "echo_view will not be analysed: no readable card view_lost.json"
+    )
+    monkeypatch.undo()
     few = Settings.model_validate({"findings": {"enabled": ["echo_view"]}})
     assert weights_problems(few) == []

@@ -16,9 +16,15 @@ from pydicom import Dataset, dcmread
 from models.cards import Card
 from models.inputs import Clip, Decoded
 from node.decode.examined import Examined
-from node.errors import BadObjectError, HostDiedError, NotAnalysableError, PermanentError
+from node.errors import (
+    BadObjectError,
+    HostDiedError,
+    NotAnalysableError,
+    NotApplicableError,
+    PermanentError,
+)
 from node.facts import InstanceFacts, Kind
-from node.findings.base import Drawing, Networks, Observation, Subject
+from node.findings.base import Drawing, Missed, Networks, Observation, Subject
 from node.installed import Installed
 from node.ledger_records import (
     ANY_FINDING,
@@ -57,16 +63,19 @@ class Plain:
 
     kinds: frozenset[Kind] = frozenset({"clip"})
     networks: tuple[str, ...] = ("net",)
+    needs: tuple[str, ...] = ()
 
     def __init__(self, name: str = "plain", series_number: int = 9010) -> None:
         self.name, self.title, self.series_number = name, f"Finding {name}", series_number
         self.error: Exception | None = None
         self.broken_picture = False
+        self.subject: Subject | None = None
 
     def analyse(
         self, subject: Subject, networks: Networks, cards: Mapping[str, Card]
     ) -> Observation:
         assert set(cards) == set(self.networks)
+        self.subject = subject
         if self.error is not None:
             raise self.error
         return {"unusual": {"percentile": 100.0, "outside": True}}
@@ -183,6 +192,35 @@ def test_a_finding_that_fails_costs_only_its_own_result(
     outcomes = make(first, Plain("second", 9020)).analyse(ROW).outcomes
     assert (outcomes[0].state, outcomes[0].reason) == (state, reason)
     assert outcomes[1].state == "analysed"
+
+
+@pytest.mark.parametrize(
+    ("error", "applies"),
+    [(NotApplicableError("no fan"), False), (NotAnalysableError("dark"), True)],
+)
+def test_later_findings_learn_why_an_earlier_one_saw_nothing(
+    make: Make, error: Exception, applies: bool
+) -> None:
+    first, second = Plain(), Plain("second", 9020)
+    first.error = error
+    make(first, second).analyse(ROW)
+    assert second.subject is not None
+    assert second.subject.missed == {"plain": Missed(applies, str(error))}
+    assert second.subject.earlier.keys() == {"second"}
+
+
+def test_a_finding_that_only_others_need_is_asked_and_not_reported(make: Make) -> None:
+    first, second = Plain(), Plain("second", 9020)
+    pipeline = replace(make(first, second), unreported=frozenset({"plain"}))
+    analysis = pipeline.analyse(ROW)
+    assert [outcome.finding for outcome in analysis.outcomes] == ["second"]
+    assert [capture.finding for capture in analysis.captures] == ["second"]
+    assert second.subject is not None and second.subject.earlier.keys() == {"plain", "second"}
+    outcomes = [(ROW, outcome) for outcome in analysis.outcomes]
+    assert [one.finding for one in pipeline.report(job(), outcomes, (), ())] == ["second"]
+    alone = replace(make(first), unreported=frozenset({"plain"}))
+    (outcome,) = alone.analyse(ROW).outcomes
+    assert outcome.reason == "no enabled finding takes a B-mode clip"
 
 
 def test_stored_bytes_that_have_changed_are_not_analysed(make: Make) -> None:

@@ -165,7 +165,7 @@ def test_a_still_has_no_frame_number() -> None:
 @pytest.mark.parametrize(
     ("view", "error", "reason"),
     [
-        (None, NotApplicableError, "not known"),
+        (None, NotAnalysableError, "not known"),
         (seen("other"), NotApplicableError, "view other"),
         (seen("PLAX", 0.5), NotAnalysableError, "view uncertain: PLAX 50 %"),
     ],

@@ -185,11 +185,11 @@ def test_a_septum_that_is_not_seen_is_not_read() -> None:
     assert networks.asked() == [("echo_e3net", "predict")]
 
 
-def test_a_still_and_an_unknown_view_are_not_for_it() -> None:
+def test_stills_and_unknown_views() -> None:
     still = Still(clip().frames[0], clip().colour[0])
     with pytest.raises(NotApplicableError, match="moving image"):
         SeptalFlash().analyse(subject(still), Networks(), CARDS)
-    with pytest.raises(NotApplicableError, match="view is not known"):
+    with pytest.raises(NotAnalysableError, match="view is not known"):
         SeptalFlash().analyse(Subject(IMAGE, "clip", clip()), Networks(), CARDS)
 
 
