@@ -17,7 +17,7 @@ from node.commitment import (
     read_answer,
 )
 from node.errors import BadObjectError, CardionodeError
-from node.ledger_states import AnswerOutcome
+from node.ledger.states import AnswerOutcome
 
 _log = logging.getLogger(__name__)
 

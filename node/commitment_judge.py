@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from node.errors import RefusedError, UnreachableError
-from node.ledger_commitments import Setback
+from node.ledger.commitments import Setback
 from node.retry import DELIVERY_POLICY, RetryDecision, RetryPolicy, decide
 
 

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from node.errors import NotAnalysableError
 from node.facts import Kind
 from node.findings.base import Finding, Observation
-from node.ledger_records import FindingOutcome, InstanceRow, Partner, StoredObject
+from node.ledger.records import FindingOutcome, InstanceRow, Partner, StoredObject
 from node.observations import from_text, to_text
 from node.pairing import Role
 from node.results.primitives import ImageReference

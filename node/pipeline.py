@@ -26,7 +26,7 @@ from node.errors import (
 from node.findings.base import Finding, Missed, Networks, Observation, Subject
 from node.findings.unusual import OUTSIDE, unusual_in
 from node.installed import Installed
-from node.ledger_records import (
+from node.ledger.records import (
     ANY_FINDING,
     FindingOutcome,
     InstanceRow,

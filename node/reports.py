@@ -15,8 +15,8 @@ from models.cards import Card
 from node.errors import InvalidResultError
 from node.findings.base import Finding
 from node.installed import Installed
-from node.ledger_records import FindingOutcome, InstanceRow, Job, ResultRow, StoredObject
-from node.ledger_states import InstanceState
+from node.ledger.records import FindingOutcome, InstanceRow, Job, ResultRow, StoredObject
+from node.ledger.states import InstanceState
 from node.observations import from_text
 from node.pairing import Role, distance_words
 from node.pairs import Telling

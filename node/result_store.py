@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 
-from node.ledger_records import ObjectKind, StoredObject
+from node.ledger.records import ObjectKind, StoredObject
 
 
 class ResultStore:

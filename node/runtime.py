@@ -27,9 +27,9 @@ from node.findings.base import Finding
 from node.inference.executor import LocalExecutor
 from node.inference.messages import HostSettings
 from node.installed import look_for_weights
-from node.ledger import Ledger
-from node.ledger_records import Arrival, ToRecord
-from node.ledger_states import AnswerOutcome, ArrivalOutcome
+from node.ledger.ledger import Ledger
+from node.ledger.records import Arrival, ToRecord
+from node.ledger.states import AnswerOutcome, ArrivalOutcome
 from node.pairing import PairingRule
 from node.pipeline import Pipeline
 from node.result_store import ResultStore

@@ -16,9 +16,9 @@ from node.errors import (
     PermanentError,
     StorageFailedError,
 )
-from node.ledger import Ledger
-from node.ledger_records import Job
-from node.ledger_states import JobKind
+from node.ledger.ledger import Ledger
+from node.ledger.records import Job
+from node.ledger.states import JobKind
 from node.pipeline import Pipeline
 from node.retry import JOB_POLICY, decide
 from node.rush import Rush

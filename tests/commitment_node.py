@@ -11,9 +11,9 @@ from node.commitment import random_uid
 from node.commitment_desk import CommitmentDesk
 from node.commitment_judge import CommitmentJudge
 from node.config_listen import ListenSettings
-from node.ledger import Ledger
-from node.ledger_records import StoredObject
-from node.ledger_states import ArrivalOutcome
+from node.ledger.ledger import Ledger
+from node.ledger.records import StoredObject
+from node.ledger.states import ArrivalOutcome
 from node.retry import RetryPolicy
 from node.sending.association import Peer
 from node.sending.c_store import CStoreSender, SrSopClass

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from node.ledger import Ledger
-from node.ledger_commitments import Setback
-from node.ledger_records import DeliveryRow, FindingOutcome, StoredObject
+from node.ledger.commitments import Setback
+from node.ledger.ledger import Ledger
+from node.ledger.records import DeliveryRow, FindingOutcome, StoredObject
 from node.retry import RetryDecision
 from tests.ledger_with_study import MovableClock, make_arrival
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
-from node.ledger import Ledger
-from node.ledger_records import Arrival, FindingOutcome, StoredObject
+from node.ledger.ledger import Ledger
+from node.ledger.records import Arrival, FindingOutcome, StoredObject
 
 STUDY = "1.2.840.113619.2.55.3.604688119"
 DESTINATIONS = ("archive", "pacs")

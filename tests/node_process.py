@@ -18,8 +18,8 @@ from pydicom import dcmread
 
 from node.arrival.part10 import read_head
 from node.data_dir import DataDir
-from node.ledger import Ledger
-from node.ledger_records import StoredObject, StudyDetail
+from node.ledger.ledger import Ledger
+from node.ledger.records import StoredObject, StudyDetail
 
 ROOT = Path(__file__).parent.parent
 #: Loading the networks takes seconds, or a minute on a machine that is busy.

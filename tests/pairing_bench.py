@@ -20,8 +20,8 @@ from node.arrival.spool import Spool
 from node.decode.pool import DecodePool
 from node.findings.stenosis_screening import StenosisScreening
 from node.installed import Installed
-from node.ledger import Ledger
-from node.ledger_records import StudyDetail
+from node.ledger.ledger import Ledger
+from node.ledger.records import StudyDetail
 from node.pairing import PairingRule
 from node.pipeline import Pipeline
 from node.result_store import ResultStore

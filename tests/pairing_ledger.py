@@ -6,9 +6,9 @@ import hashlib
 import json
 from dataclasses import replace
 
-from node.ledger import Ledger
-from node.ledger_records import Arrival, FindingOutcome, Job, PairingRow, StoredObject, StudyDetail
-from node.ledger_states import JobKind
+from node.ledger.ledger import Ledger
+from node.ledger.records import Arrival, FindingOutcome, Job, PairingRow, StoredObject, StudyDetail
+from node.ledger.states import JobKind
 from node.pairing import PairingRule, Role
 
 DAY = 86_400.0

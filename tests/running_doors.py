@@ -15,8 +15,8 @@ from node.arrival.doors import Doors
 from node.arrival.spool import Spool
 from node.commitment import CommitmentAnswer
 from node.config_listen import ListenSettings
-from node.ledger_records import Arrival, ToRecord
-from node.ledger_states import AnswerOutcome, ArrivalOutcome
+from node.ledger.records import Arrival, ToRecord
+from node.ledger.states import AnswerOutcome, ArrivalOutcome
 from node.metrics import Metrics
 
 Outcomes = list[ArrivalOutcome | Exception]

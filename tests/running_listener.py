@@ -19,8 +19,8 @@ from node.arrival.c_store import Listener
 from node.arrival.identity import birth_key, patient_key
 from node.arrival.spool import Spool
 from node.config_listen import ListenSettings
-from node.ledger_records import Arrival
-from node.ledger_states import ArrivalOutcome
+from node.ledger.records import Arrival
+from node.ledger.states import ArrivalOutcome
 from node.metrics import Metrics
 from tests.dicom_wire import (
     ASSOCIATE_AC,

@@ -24,8 +24,8 @@ from node.inference.messages import HostSettings
 from node.inference.registry import Hosted
 from node.inference.tasks import load_networks
 from node.installed import Installed, look_for_weights
-from node.ledger_records import FindingOutcome, InstanceRow, Job, Partner, StoredObject
-from node.ledger_states import InstanceState, JobKind
+from node.ledger.records import FindingOutcome, InstanceRow, Job, Partner, StoredObject
+from node.ledger.states import InstanceState, JobKind
 from node.observations import from_text
 from node.pairing import Role
 from node.pairs import Telling, telling

@@ -21,7 +21,7 @@ from pydicom.uid import (
     MultiFrameTrueColorSecondaryCaptureImageStorage,
 )
 
-from node.ledger_records import StoredObject
+from node.ledger.records import StoredObject
 
 STUDY_UID = "2.25.1001"
 

@@ -31,7 +31,7 @@ from node.arrival.waiting_room import WaitingRoom
 from node.audit import AuditTrail
 from node.commitment_desk import CommitmentDesk
 from node.config_listen import ListenSettings, ListenTlsSettings
-from node.ledger_states import AnswerOutcome
+from node.ledger.states import AnswerOutcome
 from node.tls import ReloadingContext, TlsFiles, listen_files, server_context
 
 _log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from node.arrival.door_line import Message
 from node.arrival.door_meter import SUMS, add_sums
 from node.arrival.meter import Meter
 from node.commitment import CommitmentAnswer
-from node.ledger_records import ToRecord
-from node.ledger_states import AnswerOutcome, ArrivalOutcome
+from node.ledger.records import ToRecord
+from node.ledger.states import AnswerOutcome, ArrivalOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from node.arrival.door_meter import GatheringMeter
 from node.arrival.header import Header
 from node.commitment import CommitmentAnswer
 from node.errors import CardionodeError, ConfigurationError, LedgerWriteError
-from node.ledger_records import Arrival
-from node.ledger_states import AnswerOutcome, ArrivalOutcome
+from node.ledger.records import Arrival
+from node.ledger.states import AnswerOutcome, ArrivalOutcome
 
 #: Requests: kind, number and what it is about.
 RECORD, IS_OWN, TAKE_ANSWER = "record", "is_own", "take_answer"

@@ -19,8 +19,8 @@ from node.arrival.prescan import HeaderGoesOnError, ScanLimits, UnreadableHeader
 from node.arrival.spool import PartFile, Spool
 from node.arrival.uid import is_uid
 from node.errors import BadObjectError, StorageFullError
-from node.ledger_records import Arrival
-from node.ledger_states import ArrivalOutcome
+from node.ledger.records import Arrival
+from node.ledger.states import ArrivalOutcome
 
 _log = logging.getLogger(__name__)
 

@@ -26,9 +26,9 @@ from node.commands.instances import find_instances
 from node.commands.outcome_table import outcome_table
 from node.data_dir import DataDir
 from node.errors import CardionodeError, UnreachableError
-from node.ledger import Ledger
-from node.ledger_records import StoredObject, StudyDetail
-from node.ledger_states import StudyState
+from node.ledger.ledger import Ledger
+from node.ledger.records import StoredObject, StudyDetail
+from node.ledger.states import StudyState
 from node.logs import logging_to
 from node.sending.association import Peer
 from node.sending.c_store import CStoreSender

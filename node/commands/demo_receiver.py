@@ -9,8 +9,8 @@ from pathlib import Path
 from node.arrival.c_store import Listener
 from node.arrival.spool import Spool
 from node.config_listen import ListenSettings
-from node.ledger_records import Arrival
-from node.ledger_states import ArrivalOutcome
+from node.ledger.records import Arrival
+from node.ledger.states import ArrivalOutcome
 
 
 class Receiver:

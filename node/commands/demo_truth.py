@@ -9,7 +9,7 @@ from typing import Any
 
 from models.probability import percent_words
 from node.commands.outcome_table import joined_outcomes, said
-from node.ledger_records import StudyDetail
+from node.ledger.records import StudyDetail
 
 
 def truth_rows(

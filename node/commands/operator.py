@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from node.data_dir import DataDir
 from node.errors import DataDirInUseError
-from node.ledger import Ledger
+from node.ledger.ledger import Ledger
 from node.operator_requests import OperatorRequest, RequestBox, carry_out
 
 

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from node.commands.console import table
 from node.findings import FINDINGS
-from node.ledger_records import ANY_FINDING, FindingOutcome, StudyDetail
-from node.ledger_states import InstanceState, PairingState
+from node.ledger.records import ANY_FINDING, FindingOutcome, StudyDetail
+from node.ledger.states import InstanceState, PairingState
 from node.observations import from_text
 from node.pairs import PairFinding, joined_outcome, lone_outcome
 

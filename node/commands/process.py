@@ -15,7 +15,7 @@ from node.commands.instances import Found, find_instances, take_in
 from node.commands.outcome_table import outcome_table
 from node.config import DeliverySettings, FolderDestination, Settings
 from node.data_dir import DataDir
-from node.ledger_records import StudyDetail
+from node.ledger.records import StudyDetail
 from node.logs import logging_to
 from node.runtime import Runtime
 

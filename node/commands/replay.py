@@ -9,7 +9,7 @@ from node.commands.console import plain, stdout
 from node.commands.operator import perform
 from node.commands.study_name import resolve_study
 from node.data_dir import DataDir
-from node.ledger import Ledger
+from node.ledger.ledger import Ledger
 from node.operator_requests import OperatorRequest
 
 

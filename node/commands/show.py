@@ -13,8 +13,8 @@ from node.commands.console import local_time, plain, stdout, table
 from node.commands.study_name import resolve_study
 from node.commitment import reason_words
 from node.data_dir import DataDir
-from node.ledger import Ledger
-from node.ledger_records import DeliveryRow, Event, PairedInstance, StudyDetail
+from node.ledger.ledger import Ledger
+from node.ledger.records import DeliveryRow, Event, PairedInstance, StudyDetail
 
 
 def show(study: str, config: Path, *, as_json: bool) -> int:

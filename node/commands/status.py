@@ -11,7 +11,7 @@ from pathlib import Path
 from node.commands.check_config import read_settings, weights_problems
 from node.commands.console import plain, stdout
 from node.data_dir import DataDir
-from node.ledger import Ledger
+from node.ledger.ledger import Ledger
 
 
 def status(config: Path, *, as_json: bool) -> int:

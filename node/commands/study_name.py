@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from node.data_dir import DataDir
-from node.ledger import Ledger
+from node.ledger.ledger import Ledger
 from node.logs import uid_hash
 
 _NAME = re.compile(r"(?:uid:)?([0-9a-f]{12})")

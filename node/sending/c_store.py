@@ -22,7 +22,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode, split_dataset
 from pynetdicom.presentation import PresentationContext, build_context
 
-from node.ledger_records import StoredObject
+from node.ledger.records import StoredObject
 from node.sending.association import Line, Peer
 from node.sending.outcome import SendOutcome, SendState, outcome_of_status, permanent
 from node.sending.peer_tls import PeerTls

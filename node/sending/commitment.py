@@ -21,7 +21,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from node.commitment import EXPLICIT_VR, IMPLICIT_VR, MAX_ANSWER_BYTES, PUSH_MODEL
 from node.commitment import PUSH_MODEL_INSTANCE as INSTANCE
 from node.commitment_desk import CommitmentDesk, Notification, NotificationStatus
-from node.ledger_commitments import Commitment
+from node.ledger.commitments import Commitment
 from node.sending.association import Line, Peer
 from node.sending.c_store import SrSopClass, sop_class_as_sent
 from node.sending.outcome import SendOutcome, permanent, sent, transient

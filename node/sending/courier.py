@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from node.errors import LeaseLostError, RefusedError, StorageFailedError, UnreachableError
-from node.ledger_records import Delivery
+from node.ledger.records import Delivery
 from node.retry import DELIVERY_POLICY, RetryPolicy, decide
 from node.sending.outcome import Sender, SendOutcome, SendState, permanent, transient
 

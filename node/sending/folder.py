@@ -11,7 +11,7 @@ import cv2
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
-from node.ledger_records import StoredObject
+from node.ledger.records import StoredObject
 from node.sending.outcome import SendOutcome, permanent, sent, transient
 from node.sending.transcode import frame_rgb
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.commitment import MOST_REFERENCES
-from node.ledger_commitments import Commitment, Judge
+from node.ledger.commitments import Commitment, Judge
 from node.sending.commitment import Requester
 from node.sending.outcome import SendState
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from node.ledger_records import StoredObject
+from node.ledger.records import StoredObject
 
 
 class SendState(StrEnum):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from node.ledger_queues import DestinationQueue
-from node.ledger_records import StudyRow
+from node.ledger.queues import DestinationQueue
+from node.ledger.records import StudyRow
 
 #: Gives the problem that keeps a part of the node from working, None when it works.
 Check = Callable[[], str | None]

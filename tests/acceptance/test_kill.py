@@ -17,8 +17,8 @@ from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import generate_uid
 
-from node.ledger_records import InstanceDetail, StudyDetail
-from node.ledger_states import DispositionState, InstanceState
+from node.ledger.records import InstanceDetail, StudyDetail
+from node.ledger.states import DispositionState, InstanceState
 from node.reports import NOT_ANALYSED
 from node.sending.association import Peer
 from node.sending.c_store import CStoreSender

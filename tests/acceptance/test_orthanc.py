@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from node.ledger_states import DispositionState
+from node.ledger.states import DispositionState
 from tests.dicom_tools import dataset_digest, dciodvfy_errors, dsrdump, storescu
 from tests.node_process import ROOT, NodeProcess, run_cardionode, wait_until
 from tests.orthanc import Orthanc

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from node.ledger_records import Event
+from node.ledger.records import Event
 from node.sending.association import Peer
 from node.sending.c_store import CStoreSender
 from node.sending.outcome import SendState

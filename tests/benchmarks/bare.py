@@ -20,8 +20,8 @@ from node.inference.batching import run_in_slices
 from node.inference.messages import Arrays, HostSettings
 from node.inference.tasks import load_networks
 from node.installed import look_for_weights
-from node.ledger_records import InstanceRow, Job, ObjectKind, StoredObject
-from node.ledger_states import InstanceState, JobKind
+from node.ledger.records import InstanceRow, Job, ObjectKind, StoredObject
+from node.ledger.states import InstanceState, JobKind
 from node.pipeline import Pipeline
 from node.result_store import ResultStore
 from node.sending.c_store import CStoreSender

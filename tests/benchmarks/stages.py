@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from node.errors import UnreachableError
-from node.ledger_records import Event, StudyDetail
-from node.ledger_states import DeliveryState, StudyState
+from node.ledger.records import Event, StudyDetail
+from node.ledger.states import DeliveryState, StudyState
 
 
 def is_sent(detail: StudyDetail | None) -> bool:

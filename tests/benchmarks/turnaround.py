@@ -27,8 +27,8 @@ from node.commands.demo_receiver import Receiver
 from node.errors import UnreachableError
 from node.findings import FINDINGS
 from node.inference.messages import HostSettings
-from node.ledger import Ledger
-from node.ledger_records import StudyDetail
+from node.ledger.ledger import Ledger
+from node.ledger.records import StudyDetail
 from node.sending.association import Peer
 from node.sending.c_store import CStoreSender
 from node.sending.outcome import SendState

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydicom import dcmread
 
 from node.data_dir import DataDir
-from node.ledger import Ledger
+from node.ledger.ledger import Ledger
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from models.cards import Card
 from models.inputs import Clip, Decoded
-from node import ledger_writer
 from node.arrival.intake import Intake, StoreStatus
 from node.arrival.spool import Spool
 from node.data_dir import DataDir
@@ -27,9 +26,10 @@ from node.errors import CardionodeError
 from node.facts import InstanceFacts, Kind
 from node.findings.base import Drawing, Networks, Observation, Subject
 from node.installed import Installed
-from node.ledger import Ledger
-from node.ledger_records import Arrival
-from node.ledger_states import ArrivalOutcome
+from node.ledger import writer as ledger_writer
+from node.ledger.ledger import Ledger
+from node.ledger.records import Arrival
+from node.ledger.states import ArrivalOutcome
 from node.pipeline import Pipeline
 from node.result_store import ResultStore
 from node.results import codes

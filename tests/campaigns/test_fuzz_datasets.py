@@ -12,8 +12,8 @@ from node.arrival.routing import route
 from node.arrival.spool import Spool
 from node.decode.pool import DecodePool
 from node.errors import BadObjectError, DecoderDiedError
-from node.ledger_records import Arrival
-from node.ledger_states import ArrivalOutcome
+from node.ledger.records import Arrival
+from node.ledger.states import ArrivalOutcome
 from tests.campaigns.campaign import Campaign
 from tests.campaigns.lengths import both_lengths
 from tests.campaigns.memory import MemoryCurve, descriptors

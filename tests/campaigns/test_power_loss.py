@@ -13,7 +13,7 @@ import pytest
 from node.arrival.spool import Spool
 from node.data_dir import DataDir
 from node.errors import CardionodeError
-from node.ledger import Ledger
+from node.ledger.ledger import Ledger
 from node.result_store import ResultStore
 from tests.campaigns.campaign import Campaign
 from tests.campaigns.disk import Disk, ways

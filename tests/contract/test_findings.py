@@ -21,7 +21,7 @@ from node.findings import FINDINGS
 from node.findings.base import Finding
 from node.inference.messages import HostSettings
 from node.inference.tasks import load_networks
-from node.ledger_records import StoredObject
+from node.ledger.records import StoredObject
 from node.observations import from_text, to_text
 from node.pairs import role_of
 from node.results import codes

@@ -27,9 +27,9 @@ from node.arrival.part10 import read_head
 from node.arrival.prescan import DEFLATED
 from node.arrival.spool import Spool
 from node.errors import ConfigurationError
-from node.ledger import Ledger
-from node.ledger_records import Arrival
-from node.ledger_states import ArrivalOutcome
+from node.ledger.ledger import Ledger
+from node.ledger.records import Arrival
+from node.ledger.states import ArrivalOutcome
 from tests.dicom_wire import (
     ABORT,
     ASSOCIATE_AC,

@@ -27,7 +27,7 @@ from node.commitment import (
 )
 from node.commitment_desk import CommitmentDesk
 from node.config_listen import ListenSettings
-from node.ledger_states import AnswerOutcome, ArrivalOutcome
+from node.ledger.states import AnswerOutcome, ArrivalOutcome
 from tests.dicom_wire import (
     ABORT,
     ASSOCIATE_AC,

@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 )
 
 from node.commitment import CommitmentAnswer
-from node.ledger import Ledger
-from node.ledger_states import AnswerOutcome
+from node.ledger.ledger import Ledger
+from node.ledger.states import AnswerOutcome
 from tests.commitment_outbox import ATTEMPTS, STUDY, deliver, judge, objects, queue, rows
 
 TIMEOUT_S = 3600.0

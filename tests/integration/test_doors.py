@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from node.errors import ConfigurationError, LedgerWriteError, StorageFullError
-from node.ledger import Ledger
-from node.ledger_states import ArrivalOutcome
+from node.ledger.ledger import Ledger
+from node.ledger.states import ArrivalOutcome
 from tests.certificates import Certificate
 from tests.dicom_wire import (
     ASSOCIATE_AC,

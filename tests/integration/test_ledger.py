@@ -21,8 +21,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, insert
 
-import node
-from node import ledger_engine, ledger_writer
+import node.ledger
 from node.errors import (
     InvalidResultError,
     LeaseLostError,
@@ -30,13 +29,15 @@ from node.errors import (
     LedgerWriteError,
     StorageFullError,
 )
-from node.ledger import Ledger
-from node.ledger_deliveries import claim_delivery as claim_next
-from node.ledger_jobs import claim_job
-from node.ledger_records import Arrival, Delivery, FindingOutcome, Job, StoredObject, StudyDetail
-from node.ledger_states import ArrivalOutcome, DispositionState, JobKind
-from node.ledger_tables import SCHEMA_REVISION, metadata, studies
-from node.ledger_writer import Statement, Transaction
+from node.ledger import engine as ledger_engine
+from node.ledger import writer as ledger_writer
+from node.ledger.deliveries import claim_delivery as claim_next
+from node.ledger.jobs import claim_job
+from node.ledger.ledger import Ledger
+from node.ledger.records import Arrival, Delivery, FindingOutcome, Job, StoredObject, StudyDetail
+from node.ledger.states import ArrivalOutcome, DispositionState, JobKind
+from node.ledger.tables import SCHEMA_REVISION, metadata, studies
+from node.ledger.writer import Statement, Transaction
 
 STUDY = "1.2.3"
 QUIET_S = 10.0
@@ -509,7 +510,7 @@ def test_status_reads_beside_a_running_node_and_after_it(path: Path, clock: Virt
 def test_what_was_recorded_survives_kill(path: Path) -> None:
     code = (
         "import os, sys, pathlib\n"
-        "from node.ledger import Ledger; from node.ledger_records import Arrival\n"
+        "from node.ledger.ledger import Ledger; from node.ledger.records import Arrival\n"
         "ledger = Ledger.open(pathlib.Path(sys.argv[1]))\n"
         "for n in range(5):\n"
         "    one = Arrival(str(n), 1, '', f'1.{n}', '', '1', '', '', '', '', False)\n"
@@ -586,7 +587,8 @@ def test_migrations_lead_to_the_tables(ledger: Ledger, path: Path) -> None:
     engine.dispose()
     config = Config()
     config.set_main_option(
-        "script_location", str(Path(node.__file__).parent / "migrations").replace("%", "%%")
+        "script_location",
+        str(Path(node.ledger.__file__).parent / "migrations").replace("%", "%%"),
     )
     assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_REVISION
 

@@ -13,11 +13,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
-import node
+import node.ledger
 from node.commitment import CommitmentAnswer
-from node.ledger import Ledger
-from node.ledger_commitments import Commitment
-from node.ledger_states import AnswerOutcome
+from node.ledger.commitments import Commitment
+from node.ledger.ledger import Ledger
+from node.ledger.states import AnswerOutcome
 from tests.commitment_outbox import ATTEMPTS, STUDY, deliver, judge, objects, queue, rows, states
 from tests.ledger_with_study import make_arrival
 
@@ -317,7 +317,8 @@ def _downgrade(path: Path) -> None:
     engine = create_engine(f"sqlite:///{path}")
     config = Config()
     config.set_main_option(
-        "script_location", str(Path(node.__file__).parent / "migrations").replace("%", "%%")
+        "script_location",
+        str(Path(node.ledger.__file__).parent / "migrations").replace("%", "%%"),
     )
     with engine.begin() as connection:
         config.attributes["connection"] = connection

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger import Ledger
+from node.ledger.ledger import Ledger
 from tests.ledger_with_study import DESTINATIONS, STUDY, fill_ledger, make_arrival
 
 

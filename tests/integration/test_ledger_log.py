@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from node.errors import LedgerError, LedgerWriteError
-from node.ledger import Ledger
-from node.ledger_engine import log_of
+from node.ledger.engine import log_of
+from node.ledger.ledger import Ledger
 from tests.integration.test_ledger import arrival
 
 # A node that dies after two acknowledged arrivals.
 _DIES = """
 import os, sys
 from pathlib import Path
-from node.ledger import Ledger
+from node.ledger.ledger import Ledger
 from tests.integration.test_ledger import arrival
 ledger = Ledger.open(Path(sys.argv[1]))
 for number in (1, 2):

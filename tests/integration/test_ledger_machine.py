@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 )
 
 from node.errors import LeaseLostError
-from node.ledger import Ledger
-from node.ledger_records import (
+from node.ledger.ledger import Ledger
+from node.ledger.records import (
     Arrival,
     Delivery,
     FindingOutcome,
@@ -31,7 +31,7 @@ from node.ledger_records import (
     StoredObject,
     StudyDetail,
 )
-from node.ledger_states import (
+from node.ledger.states import (
     ArrivalOutcome,
     DeliveryState,
     InstanceState,

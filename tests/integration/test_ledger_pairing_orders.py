@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-import node
-from node.ledger import Ledger
+import node.ledger
+from node.ledger.ledger import Ledger
 from tests.pairing_ledger import (
     RULE,
     VirtualClock,
@@ -91,7 +91,8 @@ def test_a_ledger_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{path}")
     config = Config()
     config.set_main_option(
-        "script_location", str(Path(node.__file__).parent / "migrations").replace("%", "%%")
+        "script_location",
+        str(Path(node.ledger.__file__).parent / "migrations").replace("%", "%%"),
     )
     with engine.begin() as connection:
         config.attributes["connection"] = connection

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from node.errors import LeaseLostError
-from node.ledger import Ledger
-from node.ledger_records import Arrival, FindingOutcome
+from node.ledger.ledger import Ledger
+from node.ledger.records import Arrival, FindingOutcome
 from node.pairing import Role
 from tests.pairing_ledger import (
     DAY,

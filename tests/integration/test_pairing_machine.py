@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from node.errors import LeaseLostError
-from node.ledger import Ledger
-from node.ledger_records import Arrival, FindingOutcome, Job, PairingRow, StudyDetail
-from node.ledger_states import JobKind, PairingState
+from node.ledger.ledger import Ledger
+from node.ledger.records import Arrival, FindingOutcome, Job, PairingRow, StudyDetail
+from node.ledger.states import JobKind, PairingState
 from node.pairing import Candidate, PairingRule, Role, choose_ecg
 
 DAY, LEASE_S, QUIET_S = 86_400.0, 30.0, 10.0

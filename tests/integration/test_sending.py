@@ -34,7 +34,7 @@ from pynetdicom import AE, evt
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
-from node.ledger_records import StoredObject
+from node.ledger.records import StoredObject
 from node.sending.association import Peer
 from node.sending.c_store import CStoreSender
 from node.sending.outcome import SendOutcome, SendState

@@ -9,7 +9,7 @@ import pytest
 from node.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, CommitmentAnswer
 from node.commitment_desk import CommitmentDesk, Notification, NotificationStatus
 from node.errors import LedgerWriteError
-from node.ledger_states import AnswerOutcome
+from node.ledger.states import AnswerOutcome
 from tests.unit.node.test_commitment import encoded, information
 
 GOOD = encoded(information("2.25.1", ["2.25.2"], {"2.25.3": 0x0112}), True)

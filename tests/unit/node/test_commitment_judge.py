@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from node.commitment_judge import CommitmentJudge
-from node.ledger_commitments import Setback
+from node.ledger.commitments import Setback
 from node.retry import RetryPolicy
 
 NOW = 1000.0

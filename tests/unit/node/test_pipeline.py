@@ -26,7 +26,7 @@ from node.errors import (
 from node.facts import InstanceFacts, Kind
 from node.findings.base import Drawing, Missed, Networks, Observation, Subject
 from node.installed import Installed
-from node.ledger_records import (
+from node.ledger.records import (
     ANY_FINDING,
     FindingOutcome,
     InstanceRow,
@@ -34,7 +34,7 @@ from node.ledger_records import (
     ResultRow,
     StoredObject,
 )
-from node.ledger_states import InstanceState, JobKind
+from node.ledger.states import InstanceState, JobKind
 from node.pipeline import Pipeline
 from node.result_store import ResultStore
 from node.results import codes

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from node.ledger_queues import DestinationQueue
-from node.ledger_records import StudyRow
-from node.ledger_states import StudyState
+from node.ledger.queues import DestinationQueue
+from node.ledger.records import StudyRow
+from node.ledger.states import StudyState
 from node.metrics import Metrics
 from node.status_page.app import age, build_app
 from node.status_page.server import StatusServer

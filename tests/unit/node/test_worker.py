@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 
 from node.errors import BadObjectError, DecoderDiedError, HostDiedError, PermanentError
-from node.ledger import Ledger
-from node.ledger_jobs import MAX_LOST_LEASES
-from node.ledger_records import ANY_FINDING, Arrival, FindingOutcome
+from node.ledger.jobs import MAX_LOST_LEASES
+from node.ledger.ledger import Ledger
+from node.ledger.records import ANY_FINDING, Arrival, FindingOutcome
 from node.pipeline import Analysis, Pipeline
 from node.rush import Rush
 from node.worker import Worker

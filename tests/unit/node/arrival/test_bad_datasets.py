@@ -19,8 +19,8 @@ from node.decode.instance import read_facts, read_header
 from node.decode.instance_stream import InstanceStream
 from node.decode.limits import Limits
 from node.errors import BadObjectError
-from node.ledger_records import Arrival
-from node.ledger_states import ArrivalOutcome
+from node.ledger.records import Arrival
+from node.ledger.states import ArrivalOutcome
 from node.results.structured_report import build_report
 from tests import build_instances as build
 from tests.dicom_wire import CT_IMAGE, EXPLICIT_LE, IMPLICIT_LE, dataset, element

@@ -18,8 +18,8 @@ from node.arrival.door_meter import GatheringMeter, add_sums
 from node.arrival.header import Header
 from node.commitment import CommitmentAnswer
 from node.errors import ConfigurationError, LedgerWriteError, StorageFullError
-from node.ledger_records import Arrival
-from node.ledger_states import AnswerOutcome, ArrivalOutcome
+from node.ledger.records import Arrival
+from node.ledger.states import AnswerOutcome, ArrivalOutcome
 from node.metrics import Metrics
 from tests.running_doors import Book
 

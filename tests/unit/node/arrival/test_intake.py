@@ -15,8 +15,8 @@ from node.arrival.intake import Intake, StoreRequest, StoreStatus
 from node.arrival.part10 import read_head
 from node.arrival.spool import Spool
 from node.errors import BadObjectError, StorageFullError
-from node.ledger_records import Arrival
-from node.ledger_states import ArrivalOutcome
+from node.ledger.records import Arrival
+from node.ledger.states import ArrivalOutcome
 from tests.build import make_ecg, save
 from tests.dicom_wire import CT_IMAGE, EXPLICIT_LE, IMPLICIT_LE, dataset, element
 

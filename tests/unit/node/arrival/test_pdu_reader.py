@@ -26,7 +26,7 @@ from node.arrival.pdu_reader import (
 )
 from node.arrival.spool import Spool
 from node.arrival.violation import AbortReason, MessageError, PduError, ProtocolViolationError
-from node.ledger_states import ArrivalOutcome
+from node.ledger.states import ArrivalOutcome
 from tests.dicom_wire import (
     ABORT,
     COMMAND,

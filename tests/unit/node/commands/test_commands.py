@@ -15,7 +15,7 @@ from node.__main__ import app
 from node.commands.operator import request_box
 from node.data_dir import DataDir
 from node.errors import LedgerError
-from node.ledger import Ledger
+from node.ledger.ledger import Ledger
 from node.logs import uid_hash
 from tests.ledger_with_study import STUDY, fill_ledger
 

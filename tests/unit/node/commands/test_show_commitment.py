@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from node.__main__ import app
 from node.commitment import CommitmentAnswer
 from node.data_dir import DataDir
-from node.ledger import Ledger
+from node.ledger.ledger import Ledger
 from tests.commitment_outbox import STUDY, deliver, judge, objects, queue
 
 

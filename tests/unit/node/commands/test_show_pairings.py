@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 
 from node.__main__ import app
 from node.data_dir import DataDir
-from node.ledger import Ledger
-from node.ledger_records import Arrival, FindingOutcome
+from node.ledger.ledger import Ledger
+from node.ledger.records import Arrival, FindingOutcome
 from node.pairing import Role
 
 DAY = 86_400.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger_records import Delivery, StoredObject
+from node.ledger.records import Delivery, StoredObject
 from node.retry import RetryPolicy
 from node.sending.courier import LONGEST_PAUSE_S, Courier
 from node.sending.outcome import SendOutcome, SendState

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from node.commitment import MOST_REFERENCES
-from node.ledger_commitments import Commitment, Judge, Setback
+from node.ledger.commitments import Commitment, Judge, Setback
 from node.retry import RetryDecision
 from node.sending.commitment import outcome_of_action_status
 from node.sending.notary import LONGEST_PAUSE_S, Notary, Patience

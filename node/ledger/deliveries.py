@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import and_, exists, insert, select, text, update
 
 from node.errors import InvalidResultError, LeaseLostError
-from node.ledger_jobs import finish_report_job
-from node.ledger_records import Delivery, Job, StoredObject
-from node.ledger_rows import Row, object_values, stored_object
-from node.ledger_states import DeliveryState
-from node.ledger_tables import CLAIMABLE, deliveries, outcomes, results, studies
-from node.ledger_writer import Transaction
+from node.ledger.jobs import finish_report_job
+from node.ledger.records import Delivery, Job, StoredObject
+from node.ledger.rows import Row, object_values, stored_object
+from node.ledger.states import DeliveryState
+from node.ledger.tables import CLAIMABLE, deliveries, outcomes, results, studies
+from node.ledger.writer import Transaction
 
 _MAY_HAVE_ARRIVED = "whether the object arrived is unknown; the same once more does no harm"
 

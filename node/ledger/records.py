@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from node.ledger_states import (
+from node.ledger.states import (
     CommitmentState,
     DeliveryState,
     DispositionState,

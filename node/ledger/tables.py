@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-from node.ledger_states import (
+from node.ledger.states import (
     CommitmentState,
     DeliveryState,
     InstanceState,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, case, func, select, text
 
-from node.ledger_states import DeliveryState, JobKind, JobState
-from node.ledger_tables import COMMITMENT_OPEN, commitments, deliveries, jobs
+from node.ledger.states import DeliveryState, JobKind, JobState
+from node.ledger.tables import COMMITMENT_OPEN, commitments, deliveries, jobs
 
 _JOB_UNFINISHED = (JobState.WAITING, JobState.RUNNING, JobState.RETRY)
 _DELIVERY_UNFINISHED = (DeliveryState.WAITING, DeliveryState.RETRY)

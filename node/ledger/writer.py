@@ -18,8 +18,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from node.errors import CardionodeError, LedgerError, LedgerWriteError, StorageFullError
-from node.ledger_engine import put_to_rest
-from node.ledger_tables import events
+from node.ledger.engine import put_to_rest
+from node.ledger.tables import events
 
 Result = TypeVar("Result")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from node.ledger_records import (
+from node.ledger.records import (
     DeliveryRow,
     Disposition,
     InstanceRow,
@@ -13,7 +13,7 @@ from node.ledger_records import (
     ResultRow,
     StudyRow,
 )
-from node.ledger_states import DeliveryState, DispositionState, InstanceState, JobKind, JobState
+from node.ledger.states import DeliveryState, DispositionState, InstanceState, JobKind, JobState
 
 _JOB_WORDS = {
     JobState.WAITING: "waits for a worker",

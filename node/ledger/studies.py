@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, delete, exists, func, insert, select, update
 
-from node.ledger_deliveries import revive_delivery, stop_deliveries
-from node.ledger_jobs import add_job, move_instance, move_job, supersede_reports
-from node.ledger_records import Arrival
-from node.ledger_rows import instance_row
-from node.ledger_states import DeliveryState, InstanceState, JobKind, JobState, StudyState
-from node.ledger_tables import (
+from node.ledger.deliveries import revive_delivery, stop_deliveries
+from node.ledger.jobs import add_job, move_instance, move_job, supersede_reports
+from node.ledger.records import Arrival
+from node.ledger.rows import instance_row
+from node.ledger.states import DeliveryState, InstanceState, JobKind, JobState, StudyState
+from node.ledger.tables import (
     captures,
     deliveries,
     instances,
@@ -18,7 +18,7 @@ from node.ledger_tables import (
     studies,
     unfinished_job,
 )
-from node.ledger_writer import Statement, Transaction
+from node.ledger.writer import Statement, Transaction
 
 IDENTITY_CONFLICT = "identity conflict: instances of more than one patient claim this study"
 

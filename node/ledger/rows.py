@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from node.ledger_records import (
+from node.ledger.records import (
     CommitmentRow,
     DeliveryRow,
     FindingOutcome,
@@ -18,7 +18,7 @@ from node.ledger_records import (
     StoredObject,
     StudyRow,
 )
-from node.ledger_states import (
+from node.ledger.states import (
     CommitmentState,
     DeliveryState,
     InstanceState,

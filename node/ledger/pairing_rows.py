@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Select, exists, insert, select, text, update
 
-from node.ledger_rows import Row
-from node.ledger_states import JobKind, PairingState
-from node.ledger_tables import (
+from node.ledger.rows import Row
+from node.ledger.states import JobKind, PairingState
+from node.ledger.tables import (
     PAIRING_LIVE,
     instances,
     jobs,
@@ -19,7 +19,7 @@ from node.ledger_tables import (
     studies,
     unfinished_job,
 )
-from node.ledger_writer import Transaction
+from node.ledger.writer import Transaction
 from node.pairing import Candidate, PairingRule, Role, distance_days, distance_words
 
 #: What an instance of each role waits for.

@@ -7,13 +7,13 @@ from dataclasses import fields
 
 from sqlalchemy import bindparam, insert, select
 
-from node.ledger_jobs import add_job
-from node.ledger_pairings import pair_patient
-from node.ledger_records import ANY_FINDING, Arrival
-from node.ledger_states import ArrivalOutcome, InstanceState, JobKind
-from node.ledger_studies import note_arrival, reopen
-from node.ledger_tables import instances, outcomes
-from node.ledger_writer import Statement, Transaction
+from node.ledger.jobs import add_job
+from node.ledger.pairings import pair_patient
+from node.ledger.records import ANY_FINDING, Arrival
+from node.ledger.states import ArrivalOutcome, InstanceState, JobKind
+from node.ledger.studies import note_arrival, reopen
+from node.ledger.tables import instances, outcomes
+from node.ledger.writer import Statement, Transaction
 from node.pairing import PairingRule
 
 CONFLICT = "an earlier instance has the same SOP Instance UID and other bytes"

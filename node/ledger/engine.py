@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from node.errors import LedgerError
-from node.ledger_tables import SCHEMA_REVISION
+from node.ledger.tables import SCHEMA_REVISION
 
 BUSY_TIMEOUT_S = 5.0
 READERS = 8

@@ -13,21 +13,13 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from node import (
-    ledger_arrival,
-    ledger_deliveries,
-    ledger_jobs,
-    ledger_pairings,
-    ledger_recovery,
-    ledger_studies,
-)
-from node import ledger_queues as queues
-from node import ledger_views as views
 from node.clock import SteadyClock
 from node.errors import LedgerWriteError
-from node.ledger_commitments import CommitmentBook
-from node.ledger_engine import log_of, open_readers, open_writer
-from node.ledger_records import (
+from node.ledger import arrival as arrivals
+from node.ledger import deliveries, jobs, pairings, queues, recovery, studies, views
+from node.ledger.commitments import CommitmentBook
+from node.ledger.engine import log_of, open_readers, open_writer
+from node.ledger.records import (
     Arrival,
     Delivery,
     Disposition,
@@ -42,8 +34,8 @@ from node.ledger_records import (
     StudyRow,
     ToRecord,
 )
-from node.ledger_states import ArrivalOutcome
-from node.ledger_writer import Transaction, Writer
+from node.ledger.states import ArrivalOutcome
+from node.ledger.writer import Transaction, Writer
 from node.pairing import PairingRule
 
 Result = TypeVar("Result")
@@ -138,15 +130,13 @@ class Ledger:
         self, arrival: Arrival, quarantine_reason: str | None = None
     ) -> ArrivalOutcome:
         """Record a stored blob, perhaps to be put aside; then its sender may be told success."""
-        return self._change(ledger_arrival.change_of(arrival, quarantine_reason, self._pairing))
+        return self._change(arrivals.change_of(arrival, quarantine_reason, self._pairing))
 
     def record_arrivals(self, batch: Sequence[ToRecord]) -> list[ArrivalOutcome | Exception]:
         """Record blobs in one commit; for each its outcome, or what its recording alone raised."""
         if self._writer is None:
             raise LedgerWriteError("The ledger is open for reading only.")
-        return self._writer.call_all(
-            [ledger_arrival.change_of(*each, self._pairing) for each in batch]
-        )
+        return self._writer.call_all([arrivals.change_of(*each, self._pairing) for each in batch])
 
     def find_own_object(self, sop_instance_uid: str) -> bool:
         """Whether the node has made an object with this SOP Instance UID."""
@@ -163,7 +153,7 @@ class Ledger:
 
         A report is due when every analysis of its study is final.
         """
-        return self._change(lambda tx: ledger_jobs.claim_job(tx, worker, lease_s))
+        return self._change(lambda tx: jobs.claim_job(tx, worker, lease_s))
 
     def heartbeat(self, job: Job, lease_s: float) -> None:
         """Keep a job for `lease_s` from now.
@@ -173,7 +163,7 @@ class Ledger:
         LeaseLostError
             The job is another worker's, or is no longer wanted.
         """
-        self._change(lambda tx: ledger_jobs.heartbeat(tx, job, lease_s))
+        self._change(lambda tx: jobs.heartbeat(tx, job, lease_s))
 
     def finish_analysis(
         self, job: Job, outcomes: Sequence[FindingOutcome], captures: Sequence[StoredObject] = ()
@@ -190,7 +180,7 @@ class Ledger:
         """
 
         def finish(tx: Transaction) -> None:
-            ledger_jobs.finish_analysis(tx, job, outcomes, captures)
+            jobs.finish_analysis(tx, job, outcomes, captures)
             self._pair(tx, job)
 
         self._change(finish)
@@ -205,7 +195,7 @@ class Ledger:
         """
 
         def put_aside(tx: Transaction) -> None:
-            ledger_jobs.quarantine(tx, job, reason)
+            jobs.quarantine(tx, job, reason)
             self._pair(tx, job)
 
         self._change(put_aside)
@@ -220,7 +210,7 @@ class Ledger:
         """
 
         def fail(tx: Transaction) -> None:
-            ledger_jobs.fail_job(tx, job, reason, retry_at)
+            jobs.fail_job(tx, job, reason, retry_at)
             self._pair(tx, job)
 
         self._change(fail)
@@ -239,7 +229,7 @@ class Ledger:
         InvalidResultError
             Two of the objects are reports of one finding, or have the same UID.
         """
-        self._change(lambda tx: ledger_deliveries.finish_report(tx, job, objects, destinations))
+        self._change(lambda tx: deliveries.finish_report(tx, job, objects, destinations))
 
     # ---- studies
 
@@ -248,7 +238,7 @@ class Ledger:
 
         A study with something new to say gets a report job.
         """
-        return self._change(lambda tx: ledger_studies.complete_due_studies(tx, quiet_s))
+        return self._change(lambda tx: studies.complete_due_studies(tx, quiet_s))
 
     def study_outcomes(self, study_uid: str) -> list[tuple[InstanceRow, FindingOutcome]]:
         """Every outcome of a study with its instance, in order of arrival."""
@@ -272,13 +262,13 @@ class Ledger:
 
     def expire_pairings(self) -> int:
         """Stop waiting for partners that did not come in time; return how many those are."""
-        return self._change(lambda tx: ledger_pairings.expire_pairings(tx, self._pairing))
+        return self._change(lambda tx: pairings.expire_pairings(tx, self._pairing))
 
     # ---- deliveries
 
     def claim_delivery(self, destination: str, lease_s: float) -> Delivery | None:
         """Take the oldest object that is due at a destination; a study's objects in order."""
-        return self._change(lambda tx: ledger_deliveries.claim_delivery(tx, destination, lease_s))
+        return self._change(lambda tx: deliveries.claim_delivery(tx, destination, lease_s))
 
     def delivery_sent(
         self, delivery: Delivery, note: str, commit_wait_s: float | None = None
@@ -290,7 +280,7 @@ class Ledger:
         LeaseLostError
             The delivery is another sender's, or was stopped.
         """
-        self._change(lambda tx: ledger_deliveries.delivery_sent(tx, delivery, note, commit_wait_s))
+        self._change(lambda tx: deliveries.delivery_sent(tx, delivery, note, commit_wait_s))
 
     def delivery_retry(self, delivery: Delivery, reason: str, at: float, permanent: bool) -> None:
         """The attempt failed; `permanent` counts as a refusal for good.
@@ -300,9 +290,7 @@ class Ledger:
         LeaseLostError
             As in :meth:`delivery_sent`.
         """
-        self._change(
-            lambda tx: ledger_deliveries.delivery_retry(tx, delivery, reason, at, permanent)
-        )
+        self._change(lambda tx: deliveries.delivery_retry(tx, delivery, reason, at, permanent))
 
     def delivery_dead(self, delivery: Delivery, reason: str) -> None:
         """Give a delivery up; it is kept.
@@ -312,7 +300,7 @@ class Ledger:
         LeaseLostError
             As in :meth:`delivery_sent`.
         """
-        self._change(lambda tx: ledger_deliveries.delivery_dead(tx, delivery, reason))
+        self._change(lambda tx: deliveries.delivery_dead(tx, delivery, reason))
 
     @property
     def commitments(self) -> CommitmentBook:
@@ -323,11 +311,11 @@ class Ledger:
 
     def recover(self) -> int:
         """Void every lease, once, at the start of a node; return how many there were."""
-        return self._change(ledger_recovery.recover)
+        return self._change(recovery.recover)
 
     def note_end(self) -> None:
         """Tell that the node ends as it was asked to; else its next start says that it died."""
-        self._change(ledger_recovery.note_end)
+        self._change(recovery.note_end)
 
     def requeue_expired_leases(self) -> int:
         """Take jobs and deliveries from workers that fell silent.
@@ -336,7 +324,7 @@ class Ledger:
         -------
         How many there were.
         """
-        return self._change(ledger_recovery.requeue_expired)
+        return self._change(recovery.requeue_expired)
 
     def retry_dead(self, study_uid: str | None = None) -> int:
         """Try again what was given up (deliveries, reports, analyses); None means every study.
@@ -345,7 +333,7 @@ class Ledger:
         -------
         How many deliveries and jobs wait again.
         """
-        return self._change(lambda tx: ledger_studies.retry_dead(tx, study_uid))
+        return self._change(lambda tx: studies.retry_dead(tx, study_uid))
 
     def replay(self, study_uid: str) -> int:
         """Analyse again every instance of a study that was analysed before.
@@ -354,7 +342,7 @@ class Ledger:
         -------
         How many analyses wait; 0 for an unknown study.
         """
-        return self._change(lambda tx: ledger_studies.replay(tx, study_uid))
+        return self._change(lambda tx: studies.replay(tx, study_uid))
 
     # ---- what onlookers see
 
@@ -388,7 +376,7 @@ class Ledger:
 
     def _pair(self, tx: Transaction, job: Job) -> None:
         if job.instance is not None:
-            ledger_pairings.pair_instance(tx, self._pairing, job.instance.id)
+            pairings.pair_instance(tx, self._pairing, job.instance.id)
 
     def _change(self, change: Callable[[Transaction], Result]) -> Result:
         if self._writer is None:

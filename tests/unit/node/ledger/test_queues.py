@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from node.ledger import Ledger
-from node.ledger_engine import open_readers
-from node.ledger_queues import DestinationQueue, destination_queues, oldest_unfinished
+from node.ledger.engine import open_readers
+from node.ledger.ledger import Ledger
+from node.ledger.queues import DestinationQueue, destination_queues, oldest_unfinished
 from tests.ledger_with_study import DESTINATIONS, fill_ledger, make_arrival
 
 

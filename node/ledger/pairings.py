@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import and_, or_, select, text, update
 
-from node.ledger_pairing_rows import (
+from node.ledger.pairing_rows import (
     PARTNERS,
     PatientRows,
     Seen,
@@ -19,11 +19,11 @@ from node.ledger_pairing_rows import (
     in_analysis,
     live_rows,
 )
-from node.ledger_rows import Row
-from node.ledger_states import PairingState
-from node.ledger_studies import reopen
-from node.ledger_tables import PAIRING_LIVE, instances, outcomes, pairings, studies
-from node.ledger_writer import Transaction
+from node.ledger.rows import Row
+from node.ledger.states import PairingState
+from node.ledger.studies import reopen
+from node.ledger.tables import PAIRING_LIVE, instances, outcomes, pairings, studies
+from node.ledger.writer import Transaction
 from node.pairing import PairingRule, Role, choose_ecg, distance_words, obstacle
 
 _NEARER = "another ECG is nearer"

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, exists, func, or_, select
 
-from node.ledger_disposition import disposition
-from node.ledger_records import (
+from node.ledger.disposition import disposition
+from node.ledger.records import (
     CommitmentRow,
     Disposition,
     Event,
@@ -20,7 +20,7 @@ from node.ledger_records import (
     StudyDetail,
     StudyRow,
 )
-from node.ledger_rows import (
+from node.ledger.rows import (
     Row,
     commitment_row,
     delivery_row,
@@ -32,7 +32,7 @@ from node.ledger_rows import (
     stored_object,
     study_row,
 )
-from node.ledger_states import (
+from node.ledger.states import (
     CommitmentState,
     DeliveryState,
     InstanceState,
@@ -40,7 +40,7 @@ from node.ledger_states import (
     PairingState,
     StudyState,
 )
-from node.ledger_tables import (
+from node.ledger.tables import (
     NODE_EVENTS,
     captures,
     commitment_references,

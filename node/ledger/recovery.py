@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import select, update
 
-from node.ledger_deliveries import requeue_deliveries
-from node.ledger_jobs import requeue_jobs
-from node.ledger_tables import NODE_EVENTS, deliveries, events, jobs, studies
-from node.ledger_writer import Transaction
+from node.ledger.deliveries import requeue_deliveries
+from node.ledger.jobs import requeue_jobs
+from node.ledger.tables import NODE_EVENTS, deliveries, events, jobs, studies
+from node.ledger.writer import Transaction
 
 _STARTED, _STOPPED, _DIED = "started", "stopped", "died"
 _LAST = select(events.c.at, events.c.what).order_by(events.c.id.desc()).limit(1)

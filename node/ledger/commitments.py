@@ -13,12 +13,12 @@ from typing import Protocol, TypeVar
 from sqlalchemy import insert, select, text, update
 
 from node.commitment import CommitmentAnswer, is_permanent_reason, reason_words
-from node.ledger_deliveries import move_delivery
-from node.ledger_recovery import MAX_WAIT_S
-from node.ledger_rows import Row
-from node.ledger_states import AnswerOutcome, CommitmentState, DeliveryState
-from node.ledger_studies import IDENTITY_CONFLICT
-from node.ledger_tables import (
+from node.ledger.deliveries import move_delivery
+from node.ledger.recovery import MAX_WAIT_S
+from node.ledger.rows import Row
+from node.ledger.states import AnswerOutcome, CommitmentState, DeliveryState
+from node.ledger.studies import IDENTITY_CONFLICT
+from node.ledger.tables import (
     COMMITMENT_OPEN,
     TO_COMMIT,
     commitment_references,
@@ -27,7 +27,7 @@ from node.ledger_tables import (
     results,
     studies,
 )
-from node.ledger_writer import Transaction
+from node.ledger.writer import Transaction
 from node.retry import RetryDecision
 
 Result = TypeVar("Result")

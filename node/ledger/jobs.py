@@ -9,7 +9,7 @@ from sqlalchemy import and_, delete, insert, select, text, update
 
 from node.errors import LeaseLostError
 from node.facts import is_cardiac_class
-from node.ledger_records import (
+from node.ledger.records import (
     ANY_FINDING,
     FindingOutcome,
     InstanceRow,
@@ -17,9 +17,9 @@ from node.ledger_records import (
     OutcomeState,
     StoredObject,
 )
-from node.ledger_rows import Row, instance_row, object_values
-from node.ledger_states import InstanceState, JobKind, JobState
-from node.ledger_tables import (
+from node.ledger.rows import Row, instance_row, object_values
+from node.ledger.states import InstanceState, JobKind, JobState
+from node.ledger.tables import (
     CLAIMABLE,
     JOB_UNFINISHED,
     captures,
@@ -28,7 +28,7 @@ from node.ledger_tables import (
     outcomes,
     unfinished_job,
 )
-from node.ledger_writer import Statement, Transaction
+from node.ledger.writer import Statement, Transaction
 
 #: A job whose worker died this often takes its worker down; it is given up.
 MAX_LOST_LEASES = 5

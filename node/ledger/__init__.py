@@ -1,0 +1,1 @@
+"""The node's memory: studies, instances, jobs, results and deliveries in one SQLite file."""
