@@ -24,6 +24,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 #: Values of SQLite's application_id, in the file itself: a ledger that is in use, or was when its
 #: node died, has changes in its write-ahead log only.
 _AT_REST, _IN_USE = 0x63617264, 0x6E6F6465
+#: Where the file's header has it, big-endian (SQLite's "Database File Format", section 1.3).
+_APPLICATION_ID = slice(68, 72)
 
 # FULL: a commit returns when the WAL is on stable storage.
 _WRITER_PRAGMAS = (
@@ -45,12 +47,11 @@ def open_writer(path: Path) -> Connection:
         The file is damaged, locked, on a file system without WAL, or of a newer node, or its
         write-ahead log is gone.
     """
-    had_log = log_of(path).exists()  # Looking at it with SQLite would make one.
+    _require_log(path)
     engine = _engine(path, mode="rwc", begin="BEGIN IMMEDIATE", pool=NullPool)
     try:
         connection = engine.connect()
         _prepare(connection)
-        _check_log(connection, log_of(path), had_log)
         _migrate(connection)
         _mark(connection, _IN_USE)
         # Into the file itself, where it is found when the log is gone.
@@ -86,10 +87,12 @@ def open_readers(path: Path) -> Engine:
     Raises
     ------
     LedgerError
-        There is no ledger, it is damaged, or its schema is not this version's.
+        There is no ledger, it is damaged, its schema is not this version's, or its write-ahead log
+        is gone.
     """
     if not path.exists():
         raise LedgerError("There is no ledger yet: the node has not run on this data directory.")
+    _require_log(path)
     engine = _engine(path, mode="ro", begin="BEGIN", pool=QueuePool)
     try:
         with engine.connect() as connection:
@@ -111,6 +114,8 @@ def _engine(path: Path, mode: str, begin: str, pool: type[NullPool] | type[Queue
     pragmas = _READER_PRAGMAS if mode == "ro" else _WRITER_PRAGMAS
 
     def connect() -> sqlite3.Connection:
+        if mode == "ro" and _lacks_log(path):
+            raise sqlite3.OperationalError("its write-ahead log is gone")
         # isolation_level=None: the driver starts no transactions of its own; `begin` does.
         connection = sqlite3.connect(
             uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -145,16 +150,34 @@ def _mark(connection: Connection, state: int) -> None:
     _driver(connection).execute(f"PRAGMA application_id = {state}")
 
 
-def _check_log(connection: Connection, log: Path, had_log: bool) -> None:
-    (state,) = _driver(connection).execute("PRAGMA application_id").fetchone()
-    if state == _IN_USE and not had_log:
-        # The next start must find what this one found.
-        connection.close()
+def _require_log(path: Path) -> None:
+    if _lacks_log(path):
         raise LedgerError(
-            f"The ledger was not closed, and its latest changes are gone with {log.name}: put that "
-            "file back. Where it can't be had, or the ledger is a copy of one that was in use, "
-            "make an empty file of that name to go on without them."
+            "The ledger was not closed, and its latest changes are gone with "
+            f"{log_of(path).name}: put that file back. Where it can't be had, or the ledger is a "
+            "copy of one that was in use, make an empty file of that name to go on without them."
         )
+
+
+def _lacks_log(path: Path) -> bool:
+    """Whether the ledger is in use, or was when its node died, and has no log.
+
+    Found out without SQLite: whoever opens the file with it, even for reading, makes an empty log,
+    and the next start would find nothing missing.
+    """
+    # Twice: between two looks at a sound ledger a node may end, which removes the log.
+    return _is_in_use(path) and not log_of(path).exists() and _is_in_use(path)
+
+
+def _is_in_use(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            header = file.read(_APPLICATION_ID.stop)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise LedgerError(f"The ledger can't be read: {error.strerror}") from error
+    return header[_APPLICATION_ID] == _IN_USE.to_bytes(4, "big")
 
 
 def _prepare(connection: Connection) -> None:

@@ -165,6 +165,7 @@ class Writer:
         self._turn = threading.Lock()
         self._closed = False
         self._broken = self._log_lost = ""
+        self._log_id: tuple[int, int] | None = None
 
     @property
     def healthy(self) -> bool:
@@ -261,7 +262,7 @@ class Writer:
         try:
             with self._connection.begin():
                 answers = [self._run(request.change) for request in batch]
-            has_log = self._log.exists()
+            has_log = self._has_log()
         except (DBAPIError, sqlite3.Error) as error:
             _refuse(batch, *self._judge(error))
         except Exception as error:  # noqa: BLE001  the others' edge: no caller may wait for ever
@@ -275,6 +276,16 @@ class Writer:
             for request, answer in zip(batch, answers, strict=True):
                 if not request.is_done:
                     request.end(*answer)
+
+    def _has_log(self) -> bool:
+        """Whether the log is the file that this connection writes to, not another of its name."""
+        try:
+            stat = self._log.stat()
+        except FileNotFoundError:
+            return False
+        own = (stat.st_dev, stat.st_ino)
+        self._log_id = self._log_id or own
+        return own == self._log_id
 
     def _mend(self) -> bool:
         """Open the file anew, now and then; return whether it is sound.
@@ -290,6 +301,7 @@ class Writer:
         try:
             self._connection.close()
             self._connection = self._reopen()
+            self._log_id = None
         except (LedgerError, SQLAlchemyError, sqlite3.Error) as error:
             _log.error("the ledger can't be opened again: %s", type(error).__name__)
             return False

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from node.errors import LedgerError, LedgerWriteError
 from node.ledger.engine import log_of
@@ -50,9 +53,9 @@ def test_a_dead_nodes_ledger_without_its_log_is_refused(
     _die(path)
     kept = log_of(path).read_bytes()
     log_of(path).unlink()
-    for _ in range(2):  # A refused start changes nothing.
+    for read_only in (True, False, True, False):  # Neither a look nor a refused start makes one.
         with pytest.raises(LedgerError, match=r"put that file back"):
-            Ledger.open(path)
+            Ledger.open(path, read_only=read_only)
         assert not log_of(path).exists()
     log_of(path).write_bytes(kept)
     with Ledger.open(path) as ledger:
@@ -88,3 +91,31 @@ def test_a_log_that_is_deleted_under_a_running_node(path: Path) -> None:
         assert ledger.counts()["instances"]["received"] >= 1
         ledger.record_arrival(arrival(2))
         assert ledger.counts()["instances"]["received"] == 2
+
+
+def test_who_looks_on_while_the_log_is_deleted_makes_no_other(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        ledger.record_arrival(arrival(1))
+        assert ledger.counts()["instances"]["received"] == 1
+        log_of(path).unlink()
+        with ThreadPoolExecutor(4) as onlookers:  # More than there are connections: new ones.
+            waiting = Barrier(4)
+            looks = [onlookers.submit(_look, ledger, waiting) for _ in range(4)]
+        assert any(isinstance(look.exception(), OperationalError) for look in looks)
+        assert not log_of(path).exists()
+
+
+def _look(ledger: Ledger, waiting: Barrier) -> None:
+    with ledger._readers.connect():
+        waiting.wait(2.0)
+
+
+def test_another_file_in_the_place_of_the_log(path: Path) -> None:
+    """It has its name, but the changes still go into the one that is gone."""
+    with Ledger.open(path) as ledger:
+        ledger.record_arrival(arrival(1))
+        log_of(path).unlink()
+        log_of(path).touch()
+        with pytest.raises(LedgerWriteError, match="was deleted"):
+            ledger.record_arrival(arrival(2))
+        assert not ledger.healthy
