@@ -109,6 +109,10 @@ class LeaseLostError(TransientError):
     """Another worker took the job over."""
 
 
+class LedgerReadError(TransientError):
+    """The ledger could not be read."""
+
+
 class LedgerWriteError(TransientError):
     """The change could not be written to the ledger; nothing of it counts."""
 

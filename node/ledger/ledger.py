@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from node.clock import SteadyClock
-from node.errors import LedgerWriteError
+from node.errors import LedgerReadError, LedgerWriteError
 from node.ledger import arrival as arrivals
 from node.ledger import deliveries, jobs, pairings, queues, recovery, studies, views
 from node.ledger.commitments import CommitmentBook
@@ -44,7 +45,8 @@ Result = TypeVar("Result")
 class Ledger:
     """The node's memory; thread-safe.
 
-    Open it with :meth:`open`. Changes that wait together share a commit; reading never waits.
+    Open it with :meth:`open`. Changes that wait together share a commit; reading never waits, and
+    raises LedgerReadError when the disk fails.
     """
 
     def __init__(
@@ -384,5 +386,8 @@ class Ledger:
         return self._writer.call(change)
 
     def _read(self, query: Callable[[Connection], Result]) -> Result:
-        with self._readers.begin() as connection:
-            return query(connection)
+        try:
+            with self._readers.begin() as connection:
+                return query(connection)
+        except DBAPIError as error:
+            raise LedgerReadError(f"The ledger could not be read: {error.orig}.") from error

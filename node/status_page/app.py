@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from node.errors import LedgerReadError
 from node.metrics import Metrics
 from node.status_page.snapshot import StatusSource
 
@@ -65,8 +66,13 @@ def build_app(source: StatusSource, metrics: Metrics) -> Starlette:
             _route("/healthz", healthz),
             _route("/readyz", readyz),
             _route("/metrics", metrics_page),
-        ]
+        ],
+        exception_handlers={LedgerReadError: _unreadable},
     )
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    return PlainTextResponse(f"{error} See /readyz.\n", status_code=503, headers=_HEADERS)
 
 
 def age(seconds: float | None) -> str:

@@ -10,9 +10,8 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
-from node.errors import LedgerError, LedgerWriteError
+from node.errors import LedgerError, LedgerReadError, LedgerWriteError
 from node.ledger.engine import log_of
 from node.ledger.ledger import Ledger
 from tests.integration.test_ledger import arrival
@@ -100,14 +99,9 @@ def test_who_looks_on_while_the_log_is_deleted_makes_no_other(path: Path) -> Non
         log_of(path).unlink()
         with ThreadPoolExecutor(4) as onlookers:  # More than there are connections: new ones.
             waiting = Barrier(4)
-            looks = [onlookers.submit(_look, ledger, waiting) for _ in range(4)]
-        assert any(isinstance(look.exception(), OperationalError) for look in looks)
+            looks = [onlookers.submit(ledger._read, lambda _: waiting.wait(2.0)) for _ in range(4)]
+        assert any(isinstance(look.exception(), LedgerReadError) for look in looks)
         assert not log_of(path).exists()
-
-
-def _look(ledger: Ledger, waiting: Barrier) -> None:
-    with ledger._readers.connect():
-        waiting.wait(2.0)
 
 
 def test_another_file_in_the_place_of_the_log(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from node.errors import LedgerReadError
 from node.ledger.queues import DestinationQueue
 from node.ledger.records import StudyRow
 from node.ledger.states import StudyState
@@ -25,8 +26,11 @@ STUDY = "1.2.840.113619.2.55.3.604688119"
 class _Ledger:
     def __init__(self) -> None:
         self.problem = ""
+        self.error: LedgerReadError | None = None
 
     def counts(self) -> dict[str, dict[str, int]]:
+        if self.error is not None:
+            raise self.error
         return {
             "instances": {"received": 1, "decoded": 12, "quarantined": 0},
             "studies": {"open": 1, "complete": 3},
@@ -127,6 +131,15 @@ def test_alive_is_not_ready(page: _Page) -> None:
     assert json.loads(text) == {"ready": False, "problems": {"ledger": "its disk is full"}}
     assert page.get("/healthz")[:2] == (200, "ok\n")
     assert "its disk is full" in page.get("/")[1]
+
+
+def test_a_ledger_that_can_not_be_read_is_said_not_thrown(page: _Page) -> None:
+    page.ledger.error = LedgerReadError("The ledger could not be read: disk I/O error.")
+    for path in ("/", "/status.json"):
+        status, text, headers = page.get(path)
+        assert (status, text) == (503, f"{page.ledger.error} See /readyz.\n")
+        assert headers["cache-control"] == "no-store"
+    assert page.get("/healthz")[0] == 200
 
 
 def test_metrics(page: _Page) -> None:
