@@ -35,7 +35,7 @@ class StenosisLogits(NamedTuple):
     severity
         Mild to moderate, severe: if there is one.
     evidence
-        Of each cell of the last map, in training only: see :meth:`RsmasNet.evidence`.
+        For each answer, in training only: see :meth:`RsmasNet.evidence`.
     """
 
     stenosis: Tensor
@@ -123,14 +123,17 @@ class RsmasNet(nn.Module):
         return logits._replace(evidence=self.evidence(last)) if self.training else logits
 
     def evidence(self, last: Tensor) -> Tensor:
-        """How much each position of the last feature map adds to or takes from the logits.
+        """Compute what the Grad-CAM++ of each answer shows, before its negative part is cut off.
+
+        Behind average pooling and a linear layer the weights of Grad-CAM++ are those of the layer,
+        where they are positive.
 
         Returns
         -------
-        Sum over channels and logits of their magnitudes, ``(B, 4, 4)``.
+        None, any, mild to moderate, severe: ``(B, 4, h, w)``.
         """
-        weights = torch.cat([self.stenosis.weight, self.severity.weight]).abs().sum(0)
-        return (last.float().abs() * weights[:, None, None]).sum(1)
+        weights = torch.cat([self.stenosis.weight, self.severity.weight]).clamp_min(0.0)
+        return torch.einsum("ak,bkhw->bahw", weights.float(), last.float())
 
     def load_backbone(self, state: Mapping[str, Tensor]) -> None:
         """Take stem and layer1 to layer3 from a ResNet50, e.g. one trained on ImageNet.

@@ -48,13 +48,18 @@ class Jitter:
         grey = np.linspace(0, 1, 256)
         return (255 * np.clip(gain * grey**gamma, 0, 1)).astype(np.uint8)
 
+    def motion(self, side: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """Draw where a frame's pixels go: an affine matrix, ``(2, 3)``."""
+        turn, size = rng.uniform(-1, 1, 2) * (self.rotation_deg, self.scale)
+        centre = (side / 2, side / 2)
+        matrix = np.array(cv2.getRotationMatrix2D(centre, float(turn), float(1 + size)), np.float64)
+        matrix[:, 2] += rng.uniform(-1, 1, 2) * self.shift * side
+        return matrix
+
     def move(self, frame: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[Any]:
         """Shift, scale and rotate one frame at random."""
         side = frame.shape[0]
-        turn, size = rng.uniform(-1, 1, 2) * (self.rotation_deg, self.scale)
-        matrix = cv2.getRotationMatrix2D((side / 2, side / 2), float(turn), float(1 + size))
-        matrix[:, 2] += rng.uniform(-1, 1, 2) * self.shift * side
-        return np.asarray(cv2.warpAffine(frame, matrix, (side, side)))
+        return np.asarray(cv2.warpAffine(frame, self.motion(side, rng), (side, side)))
 
 
 NO_JITTER = Jitter()

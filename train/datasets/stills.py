@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -120,53 +121,48 @@ class StenosisStills:
         -------
         ``frames`` uint8 ``(B, 1, size, size)``, ``stenosis`` and ``severity`` int64 ``(B,)``,
         ``area`` of the valve in cm², float32 ``(B,)``, and ``valve_at``, x and y of its middle as
-        shares of the side before the jitter, float32 ``(B, 2)``; NaN where not known or not seen.
+        shares of the side, float32 ``(B, 2)``; NaN where not known or not seen.
         """
-        frames = np.stack([self._frames[self._rows[position]] for position in positions])
-        if not self._lesson:
-            frames = resize(frames, self._size)
-        if rng is not None and self._jitter != NO_JITTER:
-            frames = np.stack(
-                [self._jitter.grey_table(rng)[self._jitter.move(f, rng)] for f in frames]
-            )
-        if self._lesson:
-            places = [self._truth[position]["valve_at"] for position in positions]
-            frames = np.stack(
-                [
-                    _around(frame, at, self._size, rng)
-                    for frame, at in zip(frames, places, strict=True)
-                ]
-            )
+        shown = [self._read(position, rng) for position in positions]
         chosen = list(positions)
         return {
-            "frames": frames[:, None],
+            "frames": np.stack([frame for frame, _ in shown])[:, None],
             "stenosis": self.stenosis[chosen],
             "severity": self.severity[chosen],
             "area": np.array([self._truth[k].get("area_cm2", np.nan) for k in chosen], np.float32),
-            "valve_at": np.array([self._valve_at(k) for k in chosen], np.float32),
+            "valve_at": np.array([at for _, at in shown], np.float32),
         }
 
-    def _valve_at(self, position: int) -> tuple[float, float]:
-        """A cut-out has the valve in its middle, as far as the frame's edge allows."""
-        at = self._truth[position].get("valve_at")
-        if at is None:
-            return (np.nan, np.nan)
-        return (0.5, 0.5) if self._lesson else (at[0], at[1])
+    def _read(
+        self, position: int, rng: np.random.Generator | None
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+        """One frame, jittered if `rng` is given, and where its valve is."""
+        frame = self._frames[self._rows[position]]
+        if not self._lesson:
+            frame = resize(frame[None], self._size)[0]
+        side = frame.shape[0]
+        seen = self._truth[position].get("valve_at")
+        at = np.full(2, np.nan) if seen is None else np.array(seen, np.float64)
+        if rng is not None and self._jitter != NO_JITTER:
+            table, motion = self._jitter.grey_table(rng), self._jitter.motion(side, rng)
+            frame = table[cv2.warpAffine(frame, motion, (side, side))]
+            at = (motion[:, :2] @ at) + motion[:, 2] / side
+        if self._lesson:
+            corner = _corner_around(at, side, self._size, rng)
+            x, y = corner
+            frame = frame[y : y + self._size, x : x + self._size]
+            at = (at * side - corner) / self._size
+        return frame, at
 
 
 def _teaches(row: dict[str, Any]) -> bool:
     return row.get("valve_at") is not None and bool(row["aortic_opening"] >= _OPEN)
 
 
-def _around(
-    frame: npt.NDArray[np.uint8],
-    at: tuple[float, float],
-    size: int,
-    rng: np.random.Generator | None,
-) -> npt.NDArray[np.uint8]:
-    """Cut ``(size, size)`` out of a frame, inside it; `rng` moves the cut about."""
-    side = frame.shape[0]
+def _corner_around(
+    at: npt.NDArray[np.float64], side: int, size: int, rng: np.random.Generator | None
+) -> npt.NDArray[np.int64]:
+    """Upper left corner of a cut around a place, inside the frame; `rng` moves it about."""
     wander = np.zeros(2) if rng is None else rng.uniform(-_WANDER, _WANDER, 2)
-    corner = np.round((np.array(at) + wander) * side - size / 2).astype(int)
-    x, y = np.clip(corner, 0, side - size)
-    return frame[y : y + size, x : x + size]
+    corner = np.round((at + wander) * side - size / 2).astype(np.int64)
+    return np.clip(corner, 0, side - size)

@@ -28,6 +28,7 @@ from train.calibration import (
 from train.datasets.stills import NO_SEVERITY, StenosisStills
 from train.report import Report
 from train.scoring.chunks import chunks
+from train.scoring.valve_heat import heat_at_valve, valve_heat_table
 from train.splits import Split
 
 Floats = npt.NDArray[np.float64]
@@ -85,6 +86,8 @@ class Scored:
         Of each clip: mean view probabilities ``(N, 5)``, and whether the finding takes it.
     features
         Of each frame, ``(frames, 1024)``.
+    heat
+        Of each frame, see :func:`~train.scoring.valve_heat.heat_at_valve`, ``(frames, 2)``.
     """
 
     frames: Answers
@@ -93,6 +96,7 @@ class Scored:
     views: Floats
     certain: npt.NDArray[np.bool_]
     features: Floats
+    heat: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,8 @@ def evaluate_stenosis(network: nn.Module, cohort: Path, split: Split = "test") -
     -------
     Accuracy, sensitivity, specificity and area under the ROC curve for studies, the areas for
     clips, frames and the frames of each view, and those of a bare mean over a study's clips. All
-    of them from frames with the valve open, and again with ``any_phase_`` from all frames.
+    of them from frames with the valve open, and again with ``any_phase_`` from all frames; and how
+    often the outline of what was salient holds the valve.
     """
     chosen_on, scored = _read(network, cohort, "val"), _read(network, cohort, split)
     rule = choose_rule(chosen_on.ejection)
@@ -148,6 +153,7 @@ def evaluate_stenosis(network: nn.Module, cohort: Path, split: Split = "test") -
         for name, platt in fitted.calibration.items():
             calibration |= platt.as_json(f"{prefix}{name}")
         thresholds |= {f"{prefix}{k}": v.as_json() for k, v in fitted.thresholds.items()}
+    table |= valve_heat_table(scored.ejection.heat, scored.ejection.frames.patients)
     held = chosen_on.any_phase
     statistics = FeatureStatistics.fit(held.features, held.frames.patients.tolist())
     return Report(table, thresholds, calibration, statistics.as_json())
@@ -271,6 +277,7 @@ def _areas(scored: Scored) -> dict[str, Any]:
         np.full_like(scored.views, 0.2),
         scored.certain,
         scored.features,
+        scored.heat,
     )
     groups = {"frame": scored.frames, "clip": scored.clips, "mean": studies(even, everything)[0]}
     for view in VIEWS:
@@ -293,8 +300,8 @@ def _read(network: nn.Module, cohort: Path, split: Split) -> Phases:
         raise TypeError(f"RSMAS-Net is scored here, not {type(network).__name__}")
     data = StenosisStills(cohort, split)
     view_net, card = load_network(_VIEW_NET)
-    stenosis, severity, features, views = [], [], [], []
-    for frames in _frames(data):
+    stenosis, severity, features, views, heat = [], [], [], [], []
+    for frames, valve_at in _frames(data):
         with torch.inference_mode():
             last = network.features(frames.to(next(network.parameters()).device))
             logits = network.decide(last)
@@ -303,6 +310,7 @@ def _read(network: nn.Module, cohort: Path, split: Split) -> Phases:
         severity.append(logits.severity.float().softmax(1)[:, 1].cpu())
         features.append(network.pooled(last).float().cpu())
         views.append(seen.softmax(1))
+        heat.append(heat_at_valve(network, last, valve_at))
     each = Answers(
         torch.cat(stenosis).double().numpy(),
         torch.cat(severity).double().numpy(),
@@ -315,7 +323,7 @@ def _read(network: nn.Module, cohort: Path, split: Split) -> Phases:
     view = _mean_by(owner, torch.cat(views).double().numpy())[owner]
     certain = (view.argmax(1) < len(VIEWS)) & (view.max(1) >= card.threshold("view_probability"))
     own = np.array(data.views)
-    seen_by = torch.cat(features).double().numpy()
+    seen_by, hot = torch.cat(features).double().numpy(), np.concatenate(heat)
 
     def of(rows: npt.NDArray[Any]) -> Scored:
         _, first, clip = np.unique(owner[rows], return_index=True, return_inverse=True)
@@ -327,6 +335,7 @@ def _read(network: nn.Module, cohort: Path, split: Split) -> Phases:
             view[rows][first],
             certain[rows][first],
             seen_by[rows],
+            hot[rows],
         )
 
     every = np.arange(len(owner))
@@ -335,9 +344,10 @@ def _read(network: nn.Module, cohort: Path, split: Split) -> Phases:
     return Phases(of(np.flatnonzero(open_at) if open_at.any() else every), of(every))
 
 
-def _frames(data: StenosisStills) -> Iterator[torch.Tensor]:
+def _frames(data: StenosisStills) -> Iterator[tuple[torch.Tensor, Floats]]:
     for positions in chunks(len(data), _BATCH):
-        yield torch.from_numpy(data.batch(positions, None)["frames"])
+        batch = data.batch(positions, None)
+        yield torch.from_numpy(batch["frames"]), batch["valve_at"].astype(np.float64)
 
 
 def _mean_answers(frames: Answers, clip: Integers, first: npt.NDArray[Any]) -> Answers:

@@ -166,25 +166,35 @@ def area_term(logits: StenosisLogits, area: Tensor) -> Tensor:
 
 
 def beside_term(evidence: Tensor, valve_at: Tensor) -> Tensor:
-    """Share of the evidence that lies in cells beside the valve, mean over the frames that show it.
+    """How far the evidence is from lying on the valve, mean over the frames that show it.
 
-    Every cell of the last map sees the whole frame, so a network may answer from any of them and
-    its Grad-CAM++ then points beside the valve. Not from the paper.
+    Every cell of the last map sees the whole frame, so a network may answer from any of them, and
+    may hold large activations of opposite sign in neighbours, which cancel in the mean and of which
+    Grad-CAM++ shows the positive one: it points beside the valve. Not from the paper.
 
     Parameters
     ----------
     evidence
-        Of each cell, ``(B, h, w)``, 0 or more.
+        Of A answers in each cell, ``(B, A, h, w)``.
     valve_at
         Middle of the valve, x and y as shares of the frame, ``(B, 2)``; NaN where it is not seen.
+
+    Returns
+    -------
+    1 - cosine between the evidence and the valve's place, interpolated linearly between the middles
+    of the cells: 0 to 2.
     """
-    rows, columns = evidence.shape[1:]
-    middles = [
-        (torch.arange(count, device=evidence.device) + 0.5) / count for count in (rows, columns)
-    ]
-    dy = (middles[0] - valve_at[:, 1:]).abs() * rows
-    dx = (middles[1] - valve_at[:, :1]).abs() * columns
-    beside = ~((dy < 1)[:, :, None] & (dx < 1)[:, None, :])
     known = torch.isfinite(valve_at).all(1)
-    share = (evidence * beside).sum((1, 2)) / evidence.sum((1, 2)).clamp_min(1e-6)
-    return share[known].sum() / known.sum().clamp_min(1)
+    rows, columns = evidence.shape[2:]
+    at = torch.where(known[:, None], valve_at, 0.5)
+    down, across = _shares(at[:, 1], rows), _shares(at[:, 0], columns)
+    place = (down[:, :, None] * across[:, None, :]).flatten(1)[:, None]
+    beside = 1 - functional.cosine_similarity(evidence.flatten(2), place, dim=2).mean(1)
+    return beside[known].sum() / known.sum().clamp_min(1)
+
+
+def _shares(at: Tensor, count: int) -> Tensor:
+    """Weights of linear interpolation between `count` cells of the side, ``(B, count)``."""
+    middles = torch.arange(count, device=at.device) + 0.5
+    distance = (at * count).clamp(0.5, count - 0.5)[:, None] - middles
+    return (1 - distance.abs()).clamp_min(0.0)

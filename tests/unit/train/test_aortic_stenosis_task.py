@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.cam import grad_cam_plus_plus, min_max
 from models.rsmas_net import RsmasNet, StenosisLogits
 from models.view_priority import ViewPriority
 from train import tasks
@@ -85,26 +86,47 @@ def test_margins_follow_the_area_where_it_is_known() -> None:
     assert terms["loss"].item() == pytest.approx(without + 3 * terms["area_loss"].item())
 
 
-def test_evidence_beside_the_valve_costs_its_share() -> None:
-    evidence = torch.ones(3, 4, 4)
-    evidence[1] = 0.0
-    evidence[1, 0:2, 2:4] = 5.0  # rows 0 and 1, columns 2 and 3: the valve at x 0.75, y 0.25
+def test_evidence_beside_the_valve_costs_its_angle() -> None:
     nan = float("nan")
-    at = torch.tensor([[0.75, 0.25], [0.75, 0.25], [nan, nan]])
-    assert beside_term(evidence[:1], at[:1]).item() == pytest.approx(12 / 16)
-    assert beside_term(evidence, at).item() == pytest.approx((12 / 16 + 0) / 2)
-    moved = beside_term(evidence[1:2], torch.tensor([[0.25, 0.75]]))
-    assert moved.item() == pytest.approx(1.0)
+    at = torch.tensor([[0.625, 0.375], [0.625, 0.5], [nan, nan]])  # one cell; between two
+    evidence = torch.zeros(3, 2, 4, 4)
+    evidence[0, :, 1, 2] = 7.0
+    evidence[1, :, 1:3, 2] = 7.0
+    assert beside_term(evidence, at).item() == pytest.approx(0.0, abs=1e-6)
+    assert beside_term(evidence[1:2], at[:1]).item() == pytest.approx(1 - 0.5**0.5)
+    evidence[0, 1] = 0.0
+    evidence[0, 1, 1, 1] = 7.0  # the second answer's, in the cell beside it
+    assert beside_term(evidence[:1], at[:1]).item() == pytest.approx(0.5)
+    # What cancels in the mean is still seen: of such a pair Grad-CAM++ shows the wrong half.
+    evidence[0] = 0.0
+    evidence[0, :, 1, 1], evidence[0, :, 1, 2] = 7.0, -7.0
+    assert beside_term(evidence[:1], at[:1]).item() == pytest.approx(1 + 0.5**0.5)
     assert beside_term(evidence[2:], at[2:]).item() == 0.0
+    edge = torch.tensor([[0.0, 1.0]])  # nothing lies beyond the middles of the last cells
+    evidence[0] = 0.0
+    evidence[0, :, 3, 0] = 1.0
+    assert beside_term(evidence[:1], edge).item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_the_network_says_its_evidence_in_training_only() -> None:
+def test_the_evidence_is_what_grad_cam_plus_plus_shows() -> None:
     network = RsmasNet()
     frames = torch.randint(0, 255, (2, 1, 64, 64), dtype=torch.uint8)
-    evidence = network.train()(frames).evidence
-    assert evidence is not None
-    assert (evidence.shape, bool((evidence > 0).all())) == ((2, 2, 2), True)
     assert network.eval()(frames).evidence is None
+    last = network.features(frames).detach().requires_grad_()
+    evidence = network.evidence(last)
+    assert evidence.shape == (2, 4, 2, 2)
+    logits = network.decide(last)
+    for answer, logit in enumerate(torch.cat([logits.stenosis, logits.severity], 1).unbind(1)):
+        (gradient,) = torch.autograd.grad(logit.sum(), last, retain_graph=True)
+        weights = gradient.mean((2, 3)).clamp_min(0) * last[0, 0].numel()
+        shown = torch.einsum("bk,bkhw->bhw", weights, last)
+        assert torch.allclose(evidence[:, answer], shown, rtol=1e-4, atol=1e-4)
+        heads = (network.stenosis, network.severity)
+        score = heads[answer // 2](network.pooled(last))[:, answer % 2]
+        heat = grad_cam_plus_plus(last, score)
+        assert torch.allclose(min_max(heat), min_max(shown.clamp_min(0)), atol=1e-3)
+    trained = network.train()(frames).evidence
+    assert trained is not None and trained.shape == (2, 4, 2, 2)
 
 
 class Grey(nn.Module):
@@ -168,7 +190,8 @@ def scored(patients: int = 60, seed: int = 0) -> Scored:
     answers = Answers(said, said, truth, np.where(truth == 1, who % 4 // 2, -1), who)
     certain = np.ones(len(who), bool)
     names = np.where(knows, "PLAX", "A4C")
-    return Scored(answers, names, answers, views, certain, np.zeros((len(who), 4)))
+    heat = np.where(knows[:, None], [[0.7, 0.1]], [[np.nan, 0.1]])
+    return Scored(answers, names, answers, views, certain, np.zeros((len(who), 4)), heat)
 
 
 def test_the_rule_is_the_one_that_answers_best() -> None:

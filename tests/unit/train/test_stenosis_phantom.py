@@ -188,3 +188,23 @@ def test_jitter_is_drawn_only_in_training(cohort: Path) -> None:
     plain = data.batch([0], None)["frames"]
     assert np.array_equal(plain, data.batch([0], None)["frames"])
     assert not np.array_equal(plain, data.batch([0], np.random.default_rng(1))["frames"])
+
+
+def test_the_valve_s_place_moves_with_its_frame(cohort: Path, tmp_path: Path) -> None:
+    rows = json.loads((cohort / "stenosis_index.json").read_text())
+    frames = np.zeros((len(rows), 112, 112), np.uint8)
+    frames[:, 40:45, 64:69] = 255  # around .59, .38
+    np.save(tmp_path / "stenosis_frames.npy", frames)
+    (tmp_path / "stenosis_index.json").write_text(json.dumps(rows))
+    jitter = Jitter(shift=0.1, scale=0.2, rotation_deg=20.0)
+    for size, lesson in ((112, False), (56, False), (48, True)):
+        data = StenosisStills(tmp_path, "train", size, jitter, lesson=lesson)
+        shown = [at for at, view in enumerate(data.views) if view == "PLAX"][:20]
+        batch = data.batch(shown, np.random.default_rng(2))
+        for frame, at in zip(batch["frames"][:, 0], batch["valve_at"], strict=True):
+            row, column = np.average(np.argwhere(frame), axis=0, weights=frame[frame > 0])
+            assert (np.array([column, row]) + 0.5) / size == pytest.approx(at, abs=0.025)
+    others = [
+        at for at, view in enumerate(StenosisStills(tmp_path, "train").views) if view != "PLAX"
+    ]
+    assert np.isnan(StenosisStills(tmp_path, "train").batch(others, None)["valve_at"]).all()
