@@ -18,6 +18,8 @@ from torchvision.models import densenet121
 
 CLASSES = ("absent", "present")
 SIZE = 256
+#: Pixels of the input that a cell of the last map stands for.
+STRIDE = 32
 _FIRST = "conv0.weight"
 # names in weights of before torchvision 0.3: norm.1, conv.2
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
@@ -61,9 +63,28 @@ class SeptalFlashNet(nn.Module):
         logits: Tensor = self.densenet.classifier(last.mean((2, 3)))
         return logits.float()
 
-    def forward(self, strips: Tensor) -> Tensor:
-        """Map strips, as in :meth:`features`, to logits ``(B, 2)`` in the order of CLASSES."""
-        return self.decide(self.features(strips))
+    def evidence(self, last: Tensor) -> Tensor:
+        """Compute what Grad-CAM++ shows of each class, up to a factor: ``(B, 2, h, w)``.
+
+        Behind average pooling and a linear layer its weights are those of the layer, where they are
+        positive.
+        """
+        weights = self.densenet.classifier.weight.clamp_min(0.0).float()
+        return torch.einsum("ak,bkhw->bahw", weights, last.float())
+
+    def forward(
+        self, strips: Tensor, *, with_evidence: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Map strips, as in :meth:`features`, to logits ``(B, 2)`` in the order of CLASSES.
+
+        Parameters
+        ----------
+        with_evidence
+            Return logits and :meth:`evidence`, in one pass for training.
+        """
+        last = self.features(strips)
+        logits = self.decide(last)
+        return (logits, self.evidence(last)) if with_evidence else logits
 
 
 def load_features(network: SeptalFlashNet, state: Mapping[str, Tensor]) -> None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.septal_flash_net import STRIDE
 from models.virtual_m_mode import (
     OFFSETS,
     HeartCycle,
@@ -85,16 +86,31 @@ class SeptumStrips:
         return np.array([self._index[row]["flash_cm"] for row in self._rows])
 
     def batch(self, positions: Sequence[int], rng: np.random.Generator | None) -> Arrays:
-        """Read strips: ``strips`` uint8 ``(B, 1, size, size)`` and ``flash`` int64 ``(B,)``.
+        """Read strips.
 
-        With `rng` the contrast of each is changed by a factor between 0.5 and 2, as in the paper.
+        Parameters
+        ----------
+        positions
+            Which of the strips.
+        rng
+            Changes the contrast of each by a factor between 0.5 and 2, as in the paper; None for
+            strips as they are.
+
+        Returns
+        -------
+        ``strips`` uint8 ``(B, 1, size, size)``, ``flash`` int64 ``(B,)``, and ``place``, the share
+        of septum x early systole in each cell of the network's last map, float32
+        ``(B, size / 32, size / 32)``.
         """
         rows = [self._rows[position] for position in positions]
         strips = resize(np.stack([self._strips[row] for row in rows]), self._size)
         if rng is not None:
             strips = np.stack([_contrasted(strip, rng) for strip in strips])
         flash = np.array([self._index[row]["has_flash"] for row in rows], np.int64)
-        return {"strips": strips[:, None], "flash": flash}
+        cells = self._size // STRIDE
+        places = np.stack([self.place(position) for position in positions]).astype(np.float32)
+        shares = places.reshape(len(rows), cells, STRIDE, cells, STRIDE).mean((2, 4))
+        return {"strips": strips[:, None], "flash": flash, "place": shares}
 
     def mean_image(self, most: int = 2000) -> npt.NDArray[np.float32]:
         """Mean over up to `most` evenly chosen strips, ``(size, size)``."""

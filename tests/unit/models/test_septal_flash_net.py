@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.models import densenet121
 
-from models.cam import grad_cam_plus_plus
+from models.cam import grad_cam_plus_plus, min_max
 from models.septal_flash_net import SeptalFlashNet, load_features, resize_state
 from models.weights import count_parameters
 
@@ -49,6 +49,16 @@ def test_grad_cam_looks_at_the_last_map(network: SeptalFlashNet) -> None:
     cam = grad_cam_plus_plus(last, network.decide(last)[:, 1])
     assert cam.shape == (2, 4, 4)
     assert bool((cam >= 0).all())
+
+
+def test_the_evidence_is_what_grad_cam_plus_plus_shows() -> None:
+    network = SeptalFlashNet(64).eval()
+    logits, evidence = network(strips(2, 64), with_evidence=True)
+    last = network.features(strips(2, 64)).detach().requires_grad_()
+    torch.testing.assert_close(logits, network.decide(last))
+    for answer in (0, 1):
+        cam = grad_cam_plus_plus(last, network.decide(last)[:, answer])
+        torch.testing.assert_close(min_max(cam), min_max(evidence[:, answer]), rtol=1e-3, atol=1e-3)
 
 
 def test_mean_image_is_subtracted_and_resized() -> None:

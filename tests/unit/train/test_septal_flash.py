@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from train.datasets.septum import SeptumStrips
 from train.recipe import RecipeError, load_recipe
 from train.splits import SPLITS, split_of
 from train.tasks import task_of
-from train.tasks.septal_flash import SeptalFlashTask
+from train.tasks.septal_flash import SeptalFlashTask, elsewhere_term
 
 RECIPES = Path(__file__).parents[3] / "train" / "recipes"
 PATIENTS = {s: [p for p in range(200) if split_of(p) == s][:4] for s in SPLITS}
@@ -44,8 +45,8 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def task(name: str = "septal_flash") -> SeptalFlashTask:
-    made = task_of(load_recipe(RECIPES / f"{name}.toml"))
+def task(name: str = "septal_flash", **changed: object) -> SeptalFlashTask:
+    made = task_of(replace(load_recipe(RECIPES / f"{name}.toml"), **changed))  # type: ignore[arg-type]
     assert isinstance(made, SeptalFlashTask)
     return made
 
@@ -95,6 +96,29 @@ def test_one_step_lowers_the_loss(cohort: Path) -> None:
         optimizer.zero_grad()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
+
+
+def test_evidence_elsewhere_costs_its_share(cohort: Path) -> None:
+    place = torch.zeros(1, 2, 2)
+    place[0, 0] = torch.tensor([1.0, 0.5])
+    evidence = torch.tensor([[[[3.0, 0.0], [0.0, 0.0]], [[0.0, 2.0], [2.0, 0.0]]]])
+    assert elsewhere_term(evidence, place).item() == pytest.approx((0.0 + 0.75) / 2)
+    made = task(loss={"place": 2.0})
+    network, data = made.network(64), made.data(cohort, "train", 64)
+    batch = {k: torch.from_numpy(v) for k, v in data.batch(range(4), None).items()}
+    terms = made.loss(network, batch, 0.0)
+    both = terms["cross_entropy"] + 2.0 * terms["elsewhere_loss"]
+    assert terms["loss"].item() == pytest.approx(both.item())
+
+
+def test_a_batch_says_where_a_flash_would_be(cohort: Path) -> None:
+    data = task().data(cohort, "train", 128)
+    batch = data.batch([0, 1], None)
+    assert batch["place"].shape == (2, 4, 4)
+    for shares, position in zip(batch["place"], (0, 1), strict=True):
+        place = data.place(position)
+        assert shares.mean() == pytest.approx(place.mean(), abs=1e-6)
+        assert shares[1, 2] == pytest.approx(place[32:64, 64:96].mean(), abs=1e-6)
 
 
 def test_scores_are_per_patient_and_calibrated_on_the_validation_patients(cohort: Path) -> None:
