@@ -2,7 +2,8 @@
 
 Networks compute in the precision of the machine; the encoding only makes blobs small. In ``int8``
 each output channel of a large array has a scale of its own, chosen so that its largest weight is
-127; small arrays (norms, biases, tokens) stay in half precision.
+127; small arrays (norms, biases, tokens) stay in half precision. A variance of large activations
+that is beyond half precision (65,504) stays in float32.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def encode(state: Mapping[str, Tensor], encoding: Encoding) -> dict[str, Tensor]
         elif encoding == "int8" and weights.dim() >= 2 and weights.numel() >= _LEAST_WEIGHTS:
             encoded[name], encoded[name + _SCALE] = _to_int8(weights.float())
         else:
-            encoded[name] = weights.half().contiguous()
+            half = weights.half()
+            encoded[name] = (half if half.isfinite().all() else weights).contiguous()
     return encoded
 
 

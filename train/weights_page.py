@@ -27,6 +27,9 @@ that it would do as well on real patients. Rows named semi real are of real ECGs
 paired at random, with a label drawn from what was measured of both (`python -m train semi-real`).
 Aortic stenosis is read from frames with the valve open where R peaks tell which these are; rows
 named any phase are of frames of any moment, as in stills.
+The Grad-CAM++ of stenosis and of septal flash is held to valve and septum in training, where the
+simulation says where these are: that it lies there tells where an answer is taken from, not that
+the answer is right.
 """
 _SEMI_REAL = "semi_real_auroc"
 

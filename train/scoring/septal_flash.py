@@ -27,7 +27,7 @@ _BATCH = 16
 #: Grey levels; the septum of a twentieth of the simulated patients does not reach it: they are
 #: recorded with so little gain that it is black.
 _LEAST_CONTRAST = 20.0
-#: Lines of a validation patient whose features say what is usual; the middle one calibrates.
+#: Lines of a validation patient by which all that is fitted is fitted.
 _HELD_OFFSETS = (-5, 0, 5)
 
 
@@ -63,9 +63,10 @@ def evaluate_septal_flash(
         raise TypeError("not a SeptalFlashNet")
     held = SeptumStrips(cohort, "val", SIZE, variant, offsets=_HELD_OFFSETS)
     held_scores = _predict(network, held)
-    middle = (held.offsets == 0) & (held.contrast() >= _LEAST_CONTRAST)
-    platt = fit_platt(held.truth[middle], held_scores.logit[middle])
-    threshold = threshold_for_balanced(held.truth[middle], platt(held_scores.logit[middle]))
+    # Three lines of each patient: the middle ones alone are too few to choose a threshold by.
+    shown = held.contrast() >= _LEAST_CONTRAST
+    platt = fit_platt(held.truth[shown], held_scores.logit[shown])
+    threshold = threshold_for_balanced(held.truth[shown], platt(held_scores.logit[shown]))
     data = SeptumStrips(cohort, split, SIZE, variant, offsets=(0,))
     table: dict[str, Any] = {
         "split": split,

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.cards import SIMULATED, BadWeightsError, Card, read_card
+from models.encoding import Encoding, decode, encode
 from models.view_net import ViewNet
 from models.weights import count_parameters, load_network, save_weights
 
@@ -91,8 +92,17 @@ def test_an_unknown_threshold_is_an_error(tmp_path: Path) -> None:
         card.threshold("other")
 
 
-def test_numbers_beyond_half_precision_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("broken", [float("inf"), float("nan")])
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, broken: float) -> None:
     network, card = _saved(tmp_path)
     with pytest.raises(BadWeightsError, match="not finite"):
-        save_weights({"w": torch.tensor([1e6])}, card, tmp_path)
+        save_weights({"w": torch.tensor([broken])}, card, tmp_path)
     assert count_parameters(network) == card.parameters
+
+
+@pytest.mark.parametrize("encoding", ["float16", "int8"])
+def test_small_arrays_beyond_half_precision_stay_as_they_are(encoding: Encoding) -> None:
+    state = {"norm.running_var": torch.tensor([7e4, 0.1]), "norm.weight": torch.tensor([3.0, 0.1])}
+    encoded = encode(state, encoding)
+    assert encoded["norm.weight"].dtype == torch.float16
+    assert torch.equal(decode(encoded)["norm.running_var"], state["norm.running_var"])
