@@ -114,8 +114,8 @@ def _engine(path: Path, mode: str, begin: str, pool: type[NullPool] | type[Queue
     pragmas = _READER_PRAGMAS if mode == "ro" else _WRITER_PRAGMAS
 
     def connect() -> sqlite3.Connection:
-        if mode == "ro" and _lacks_log(path):
-            raise sqlite3.OperationalError("its write-ahead log is gone")
+        if mode == "ro":
+            _refuse_without_log(path)
         # isolation_level=None: the driver starts no transactions of its own; `begin` does.
         connection = sqlite3.connect(
             uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -150,8 +150,22 @@ def _mark(connection: Connection, state: int) -> None:
     _driver(connection).execute(f"PRAGMA application_id = {state}")
 
 
+def _refuse_without_log(path: Path) -> None:
+    """Raise what the driver would, for whoever tries again after a disk error."""
+    try:
+        lacks_log = _lacks_log(path)
+    except OSError as error:
+        raise sqlite3.OperationalError(error.strerror) from error
+    if lacks_log:
+        raise sqlite3.OperationalError("its write-ahead log is gone")
+
+
 def _require_log(path: Path) -> None:
-    if _lacks_log(path):
+    try:
+        lacks_log = _lacks_log(path)
+    except OSError as error:
+        raise LedgerError(f"The ledger can't be read: {error.strerror}") from error
+    if lacks_log:
         raise LedgerError(
             "The ledger was not closed, and its latest changes are gone with "
             f"{log_of(path).name}: put that file back. Where it can't be had, or the ledger is a "
@@ -175,8 +189,6 @@ def _is_in_use(path: Path) -> bool:
             header = file.read(_APPLICATION_ID.stop)
     except FileNotFoundError:
         return False
-    except OSError as error:
-        raise LedgerError(f"The ledger can't be read: {error.strerror}") from error
     return header[_APPLICATION_ID] == _IN_USE.to_bytes(4, "big")
 
 

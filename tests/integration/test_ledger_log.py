@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -113,3 +114,23 @@ def test_another_file_in_the_place_of_the_log(path: Path) -> None:
         with pytest.raises(LedgerWriteError, match="was deleted"):
             ledger.record_arrival(arrival(2))
         assert not ledger.healthy
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE])
+def test_a_log_that_can_not_be_looked_for_may_be_there_later(
+    path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Path, mode: str = "r") -> object:
+        raise OSError(code, os.strerror(code), str(self))
+
+    with Ledger.open(path) as ledger:
+        ledger.record_arrival(arrival(1))
+        ledger._readers.dispose()  # So that the next look opens the file.
+        with monkeypatch.context() as failing:
+            failing.setattr(Path, "open", fails)
+            with pytest.raises(LedgerReadError, match=os.strerror(code)) as caught:
+                ledger.counts()
+            assert str(path) not in str(caught.value)
+            with pytest.raises(LedgerError, match=os.strerror(code)):
+                Ledger.open(path, read_only=True)
+        assert ledger.counts()["instances"]["received"] == 1
