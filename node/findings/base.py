@@ -108,12 +108,14 @@ class Subject:
         NotApplicableError
             There is none, or it is a rectangle.
         NotAnalysableError
-            Its edges are too dark to be seen.
+            The header says where it is, but it can't be seen; or its edges are too dark.
         """
         frames = self.frames
         region = self.input.region if isinstance(self.input, Clip | Still) else None
         ecg = self.input.ecg_strip if isinstance(self.input, Clip | Still) else None
         sector = fit_sector(frames, region, ecg)
+        if sector is None and region is not None:
+            raise NotAnalysableError("nothing can be seen where the header has the image")
         if sector is None:
             raise NotApplicableError("no ultrasound sector was found in the image")
         if not sector.is_fan:

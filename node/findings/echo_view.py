@@ -60,7 +60,7 @@ class EchoView:
         NotApplicableError
             No sector, or a rectangle.
         NotAnalysableError
-            The sector's edges are too dark.
+            The sector, or its edges, are too dark.
         """
         frames = subject.reduced
         chosen = np.unique(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from models.cards import Card
-from models.inputs import Clip
+from models.inputs import Box, Clip
 from models.unusual import FeatureStatistics
 from models.volumes import disc_sum_ejection_fraction
 from node.errors import NotAnalysableError, NotApplicableError
@@ -117,6 +117,9 @@ def test_image_without_a_sector_has_no_view() -> None:
     empty = Clip(dark, np.repeat(dark[..., None], 3, axis=3), np.arange(5, dtype=np.float64) * 30.0)
     with pytest.raises(NotApplicableError, match="no ultrasound sector"):
         EchoView().analyse(subject(empty), Networks(), VIEW_CARD)
+    declared = replace(empty, region=Box(8, 8, 56, 56))
+    with pytest.raises(NotAnalysableError, match="nothing can be seen where the header"):
+        EchoView().analyse(subject(declared), Networks(), VIEW_CARD)
 
 
 def test_ejection_fraction_averages_all_clips_of_the_cine() -> None:
